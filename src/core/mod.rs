@@ -1,0 +1,1 @@
+//! Pure values, rules and words: no I/O, no clock, no async.

@@ -1,0 +1,1 @@
+//! An embedded forge and a sample repository, for `docent demo` and for the scenario tests.

@@ -1,0 +1,7 @@
+//! docent: a CI orchestrator that looks and never touches.
+//!
+//! Four floors, one direction: `core` decides, the edges (`forge`, `executor`, `store`, `git`, …) act,
+//! `daemon` and `web` tie them together, `cli` names the concrete adapters. `docs/architecture.md` is the map.
+
+pub mod core;
+pub mod demo;
