@@ -4,4 +4,8 @@
 //! `daemon` and `web` tie them together, `cli` names the concrete adapters. `docs/architecture.md` is the map.
 
 pub mod core;
+
+pub mod executor;
+pub mod forge;
+
 pub mod demo;

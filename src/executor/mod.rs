@@ -1,0 +1,203 @@
+//! Executors: where untrusted code runs.
+//!
+//! One trait with written promises, that a Swarm or a Slurm cluster could keep as well: an executor shares no disk
+//! with docent. What goes in is given at submission, what comes out is collected, and what a run keeps between its
+//! attempts (its environment) stays with the executor until the run is released.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::core::id::{AttemptId, RunId};
+
+/// What a container may reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Network {
+    /// Nothing, not even the host.
+    None,
+    /// Package indexes.
+    Index,
+    /// The internet.
+    Egress,
+}
+
+/// What the run's environment (`/env`, kept between the attempts of a run) is to an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Environment {
+    /// Not there.
+    None,
+    /// Read-only.
+    Read,
+    /// Writable.
+    Write,
+}
+
+/// Limits of one attempt. All of them bind, or the executor's [`Probe`] says which do not.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Memory in bytes, swap included.
+    pub memory_bytes: u64,
+    /// Cores.
+    pub cpus: f64,
+    /// Processes and threads.
+    pub processes: u32,
+    /// What may be written, in bytes, over all writable places together.
+    pub disk_bytes: u64,
+    /// Standard output and error together, in bytes; what is beyond is dropped and counted.
+    pub log_bytes: u64,
+    /// Time in seconds; then TERM, the grace, KILL.
+    pub timeout_seconds: u64,
+}
+
+/// One attempt, described so that nothing dangerous can be said: no host path but docent's own inputs, no
+/// capability, no device, no socket, no user, no privilege can be expressed.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// Name of the attempt. Submitting the same name again adopts what is there.
+    pub attempt: AttemptId,
+    /// Image by name or digest; what it means is the executor's (a sandbox has a root filesystem of that name).
+    pub image: String,
+    /// Program and arguments; no shell.
+    pub command: Vec<String>,
+    /// Variables beyond `PATH`, `HOME=/tmp`, `LANG` and the contract's own.
+    pub variables: BTreeMap<String, String>,
+    /// Copied to `/repo`, writable there.
+    pub repo: PathBuf,
+    /// Copied to `/recipe`, read-only there.
+    pub recipe: PathBuf,
+    /// Files of `/in`, read-only there: name → content.
+    pub inputs: BTreeMap<String, Vec<u8>>,
+    /// What `/env` is.
+    pub environment: Environment,
+    /// What it may reach.
+    pub network: Network,
+    /// Its limits.
+    pub limits: Limits,
+}
+
+/// How an attempt ended, as the executor saw it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "ending")]
+pub enum Ending {
+    /// The program ended by itself (128 + n for signal n).
+    Exited { code: i32 },
+    /// Killed for memory (the main process; a child's death alone is `Exited`).
+    OutOfMemory,
+    /// Killed for time.
+    TimedOut,
+    /// Killed for disk.
+    OutOfDisk,
+    /// Stopped by [`Executor::cancel`].
+    Cancelled,
+    /// The program never began: image missing, command not found, …: the machinery's fault unless it is the command's.
+    NotStarted { why: String },
+}
+
+/// An attempt as seen now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Observation {
+    /// Not ended.
+    Running,
+    /// Ended.
+    Ended(Ending),
+    /// There is no such attempt: never submitted, or gone with its machine.
+    Unknown,
+}
+
+/// Which limits bind on this machine, established by trying, not by asking.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probe {
+    /// `docker 20.10.24`, `podman 4.3.1`, `bwrap 0.8.0`, …
+    pub engine: String,
+    /// Limit → how it is enforced, or why it is not.
+    pub limits: BTreeMap<String, Binding>,
+}
+
+/// Whether one limit binds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "binding")]
+pub enum Binding {
+    /// Yes, by this means.
+    Bound { by: String },
+    /// No, for this reason.
+    Unbound { why: String },
+}
+
+/// What went wrong between docent and the executor. Always the machinery's fault, never the author's.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ExecutorError {
+    /// The engine does not answer; it may come back.
+    #[error("the executor cannot be reached: {0}")]
+    Unreachable(String),
+    /// The image is not there.
+    #[error("the image {image} is missing: make it with `docent recipe build {recipe}`")]
+    MissingImage { image: String, recipe: String },
+    /// The engine refused, or did something that it should not.
+    #[error("{0}")]
+    Broken(String),
+    /// Reading or writing files of docent's own failed.
+    #[error("{what}: {source}")]
+    Io {
+        what: String,
+        #[source]
+        source: std::sync::Arc<std::io::Error>,
+    },
+}
+
+/// A place where attempts run. Every method may be called again after a crash at any point.
+pub trait Executor: Send + Sync {
+    /// Establishes what is there and which limits bind.
+    fn probe(&self) -> impl Future<Output = Result<Probe, ExecutorError>> + Send;
+
+    /// When it returns, the attempt runs or has ended, under its name, and survives docent. If an attempt of that name
+    /// exists already it is adopted as it is and nothing is started. If it fails, nothing of the attempt is left.
+    fn submit(&self, job: &Job) -> impl Future<Output = Result<(), ExecutorError>> + Send;
+
+    /// What the attempt is doing. The executor enforces the limits of the job whether or not anybody observes, as long as
+    /// docent runs; after a restart of docent `submit` or `observe` resumes the enforcement.
+    fn observe(&self, attempt: &AttemptId)
+    -> impl Future<Output = Result<Observation, ExecutorError>> + Send;
+
+    /// Waits until the attempt has ended, appending what it writes (both streams, in order of arrival) to `log` while it runs;
+    /// lossless up to the log limit. Called again for the same attempt, it writes the log anew from its beginning.
+    fn wait(
+        &self,
+        attempt: &AttemptId,
+        limits: &Limits,
+        log: &Path,
+    ) -> impl Future<Output = Result<Ending, ExecutorError>> + Send;
+
+    /// Ends the attempt: TERM, a grace of at most 10 s, KILL. When it returns no process of the attempt is left; [`Executor::wait`]
+    /// then answers [`Ending::Cancelled`]. Cancelling what has ended, or is unknown, is no error.
+    fn cancel(&self, attempt: &AttemptId) -> impl Future<Output = Result<(), ExecutorError>> + Send;
+
+    /// Copies `/out` of an ended attempt into `into` (made anew): regular files and directories only, at most `max_bytes` in all.
+    fn collect(
+        &self,
+        attempt: &AttemptId,
+        into: &Path,
+        max_bytes: u64,
+    ) -> impl Future<Output = Result<(), ExecutorError>> + Send;
+
+    /// Removes everything of the attempt but the run's environment. When it returns nothing of it is left; again is no error.
+    fn remove(&self, attempt: &AttemptId) -> impl Future<Output = Result<(), ExecutorError>> + Send;
+
+    /// Removes everything of the run, its environment included.
+    fn release(&self, run: RunId) -> impl Future<Output = Result<(), ExecutorError>> + Send;
+
+    /// Everything of this docent that exists, running or not, for recovery.
+    fn list(&self) -> impl Future<Output = Result<Inventory, ExecutorError>> + Send;
+}
+
+/// What exists at an executor.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Inventory {
+    /// Attempts, running or ended.
+    pub attempts: Vec<AttemptId>,
+    /// Runs that own anything at all (attempts, environments, networks).
+    pub runs: Vec<RunId>,
+}
