@@ -4,3 +4,7 @@ pub mod id;
 pub mod time;
 
 pub mod pull;
+pub mod recipe;
+
+pub mod outcome;
+pub mod verdict;

@@ -11,47 +11,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::core::id::{AttemptId, RunId};
-
-/// What a container may reach.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Network {
-    /// Nothing, not even the host.
-    None,
-    /// Package indexes.
-    Index,
-    /// The internet.
-    Egress,
-}
-
-/// What the run's environment (`/env`, kept between the attempts of a run) is to an attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Environment {
-    /// Not there.
-    None,
-    /// Read-only.
-    Read,
-    /// Writable.
-    Write,
-}
-
-/// Limits of one attempt. All of them bind, or the executor's [`Probe`] says which do not.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Limits {
-    /// Memory in bytes, swap included.
-    pub memory_bytes: u64,
-    /// Cores.
-    pub cpus: f64,
-    /// Processes and threads.
-    pub processes: u32,
-    /// What may be written, in bytes, over all writable places together.
-    pub disk_bytes: u64,
-    /// Standard output and error together, in bytes; what is beyond is dropped and counted.
-    pub log_bytes: u64,
-    /// Time in seconds; then TERM, the grace, KILL.
-    pub timeout_seconds: u64,
-}
+pub use crate::core::outcome::Ending;
+pub use crate::core::recipe::{Environment, Limits, Network};
 
 /// One attempt, described so that nothing dangerous can be said: no host path but docent's own inputs, no
 /// capability, no device, no socket, no user, no privilege can be expressed.
@@ -77,24 +38,6 @@ pub struct Job {
     pub network: Network,
     /// Its limits.
     pub limits: Limits,
-}
-
-/// How an attempt ended, as the executor saw it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "ending")]
-pub enum Ending {
-    /// The program ended by itself (128 + n for signal n).
-    Exited { code: i32 },
-    /// Killed for memory (the main process; a child's death alone is `Exited`).
-    OutOfMemory,
-    /// Killed for time.
-    TimedOut,
-    /// Killed for disk.
-    OutOfDisk,
-    /// Stopped by [`Executor::cancel`].
-    Cancelled,
-    /// The program never began: image missing, command not found, …: the machinery's fault unless it is the command's.
-    NotStarted { why: String },
 }
 
 /// An attempt as seen now.

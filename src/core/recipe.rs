@@ -1,0 +1,94 @@
+//! Recipes as values: what is done to a commit, in which order, within which limits.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// What an attempt may reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Network {
+    /// Nothing, not even the host.
+    None,
+    /// Package indexes.
+    Index,
+    /// The internet.
+    Egress,
+}
+
+/// What the run's environment (`/env`, kept between the attempts of a run) is to an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Environment {
+    /// Not there.
+    None,
+    /// Read-only.
+    Read,
+    /// Writable.
+    Write,
+}
+
+/// Limits of one attempt. All of them bind, or the executor's probe says which do not.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Memory in bytes, swap included.
+    pub memory_bytes: u64,
+    /// Cores.
+    pub cpus: f64,
+    /// Processes and threads.
+    pub processes: u32,
+    /// What may be written, in bytes, over all writable places together.
+    pub disk_bytes: u64,
+    /// Standard output and error together, in bytes; what is beyond is dropped and counted.
+    pub log_bytes: u64,
+    /// Time in seconds; then TERM, the grace, KILL.
+    pub timeout_seconds: u64,
+}
+
+/// One ordered level of a recipe.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Tier {
+    /// Its name: lower-case letters, digits, `-` and `_`.
+    pub name: String,
+    /// Program and arguments; empty for a tier that is built into docent.
+    pub run: Vec<String>,
+    /// What it may reach.
+    pub network: Network,
+    /// What the run's environment is to it.
+    pub environment: Environment,
+    /// A failure leaves the later tiers unverified.
+    pub is_gate: bool,
+    /// Only when asked for (`--extra-tests`); has a verdict of its own that never moves the default one.
+    pub is_opt_in: bool,
+    /// Its limits.
+    pub limits: Limits,
+}
+
+impl Tier {
+    /// Executed by docent itself, statically: no third-party code runs.
+    pub fn is_built_in(&self) -> bool {
+        self.run.is_empty()
+    }
+}
+
+/// A recipe, read and checked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Recipe {
+    /// Its name.
+    pub name: String,
+    /// One line for people.
+    pub description: String,
+    /// Path patterns; a repository with a matching file is of this kind.
+    pub detect: Vec<String>,
+    /// The image in which its tiers run.
+    pub image: String,
+    /// Handed to the steps as they are.
+    pub settings: serde_json::Map<String, serde_json::Value>,
+    /// In the order in which they run.
+    pub tiers: Vec<Tier>,
+    /// SHA-256 over all files of its folder: which recipe it really was.
+    pub digest: String,
+}
+
+/// Recipes by name.
+pub type Recipes = BTreeMap<String, Recipe>;
