@@ -6,5 +6,23 @@ pub mod time;
 pub mod pull;
 pub mod recipe;
 
+pub mod event;
+
+pub mod command;
+pub mod ledger;
+
+pub mod authorise;
+pub mod policy;
+
+pub mod plan;
+pub mod run;
+
+pub mod action;
+pub mod backoff;
+pub mod decide;
+pub mod world;
+
 pub mod outcome;
 pub mod verdict;
+
+pub mod neutral;

@@ -45,6 +45,16 @@ pub struct Limits {
     pub timeout_seconds: u64,
 }
 
+/// A set of tests that docent plans.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TestSet {
+    /// The notebooks of the default tiers.
+    Notebooks,
+    /// The notebooks of the opt-in tiers.
+    ExtraNotebooks,
+}
+
 /// One ordered level of a recipe.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Tier {
@@ -60,6 +70,8 @@ pub struct Tier {
     pub is_gate: bool,
     /// Only when asked for (`--extra-tests`); has a verdict of its own that never moves the default one.
     pub is_opt_in: bool,
+    /// Which of the planned notebooks must leave a result here; none: whatever the step reports counts.
+    pub tests: Option<TestSet>,
     /// Its limits.
     pub limits: Limits,
 }

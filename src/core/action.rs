@@ -1,0 +1,40 @@
+//! Actions: what docent will do. They live in the outbox until an event says that they are done.
+
+use serde::{Deserialize, Serialize};
+
+use super::id::{AttemptId, CommentId, PullId, RunId};
+
+/// One effect.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "action")]
+pub enum Action {
+    /// Ask the forge about a comment with a command, its pull request and its author.
+    Examine { comment: CommentId, pull: u64 },
+    /// Fetch a run's commit and look at it.
+    Prepare { run: RunId },
+    /// Run an attempt to its end.
+    Execute { attempt: AttemptId },
+    /// Interrupt whatever a run is doing.
+    Stop { run: RunId },
+    /// Tear down everything of a run.
+    Release { run: RunId },
+    /// Bring the comment of a pull request up to date.
+    Report { pull: PullId },
+    /// Bring the status of a run up to date.
+    SetStatus { run: RunId },
+}
+
+impl Action {
+    /// Its idempotency key, made of ids and never of time: one key, one open action.
+    pub fn key(&self) -> String {
+        match self {
+            Self::Examine { comment, .. } => format!("examine/{comment}"),
+            Self::Prepare { run } => format!("prepare/{run}"),
+            Self::Execute { attempt } => format!("execute/{attempt}"),
+            Self::Stop { run } => format!("stop/{run}"),
+            Self::Release { run } => format!("release/{run}"),
+            Self::Report { pull } => format!("report/{pull}"),
+            Self::SetStatus { run } => format!("status/{run}"),
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! When to try again. Retrying is a rule, so it exists once, here.
+
+use super::action::Action;
+use super::event::Fault;
+use super::time::Duration;
+
+/// What to do about an action that could not be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    /// Try again after this much time.
+    After(Duration),
+    /// Give up.
+    Never,
+}
+
+/// The rule: doubling from 2 s up to 5 min, never before the other side's own time. What tears down is tried for ever, because
+/// nothing may be left behind; what reports is tried for about a day; what a person waits for, for about ten minutes.
+pub fn after(action: &Action, tries: u32, fault: &Fault) -> Retry {
+    let most = match action {
+        Action::Release { .. } | Action::Stop { .. } => u32::MAX,
+        Action::Report { .. } | Action::SetStatus { .. } => 300,
+        Action::Examine { .. } | Action::Prepare { .. } => 9,
+        Action::Execute { .. } => 0,
+    };
+    let is_hopeless = !fault.is_passing && !matches!(action, Action::Release { .. } | Action::Stop { .. });
+    if is_hopeless || tries >= most {
+        return Retry::Never;
+    }
+    let doubled = 2_i64.saturating_mul(1 << tries.min(8)).min(300);
+    let asked = fault.retry_after.and_then(|seconds| i64::try_from(seconds).ok()).unwrap_or(0).min(86_400);
+    Retry::After(Duration::seconds(doubled.max(asked)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::id::RunId;
+
+    fn fault(is_passing: bool, retry_after: Option<u64>) -> Fault {
+        Fault { is_passing, is_the_authors: false, retry_after, text: String::new() }
+    }
+
+    #[test]
+    fn waits_longer_each_time_and_at_least_as_long_as_asked() {
+        let prepare = Action::Prepare { run: RunId(1) };
+        assert_eq!(after(&prepare, 0, &fault(true, None)), Retry::After(Duration::seconds(2)));
+        assert_eq!(after(&prepare, 3, &fault(true, None)), Retry::After(Duration::seconds(16)));
+        assert_eq!(after(&prepare, 0, &fault(true, Some(90))), Retry::After(Duration::seconds(90)));
+        assert_eq!(after(&prepare, 9, &fault(true, None)), Retry::Never);
+        assert_eq!(after(&prepare, 0, &fault(false, None)), Retry::Never);
+    }
+
+    #[test]
+    fn never_gives_up_on_tearing_down() {
+        let release = Action::Release { run: RunId(1) };
+        assert_eq!(after(&release, 4_000_000, &fault(false, None)), Retry::After(Duration::seconds(300)));
+    }
+}

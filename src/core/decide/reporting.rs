@@ -1,0 +1,40 @@
+//! When the forge is told. What it is told is made from the state at that moment, so a report is never about the past.
+
+use super::Deciding;
+use crate::core::action::Action;
+use crate::core::id::{PullId, RunId};
+use crate::core::world::{Change, Posted};
+
+impl Deciding<'_> {
+    /// Asks for the comment of a pull request to be brought up to date, not sooner after the last edit than the policy allows.
+    pub(super) fn report(&mut self, pull: &PullId) {
+        if !self.has_reports(pull) {
+            return;
+        }
+        let posted = self.world.pulls.get(pull).and_then(|pull| pull.posted.as_ref());
+        let at = posted.map_or(self.now, |posted| (posted.at + self.policy.report_interval).max(self.now));
+        self.act_at(Action::Report { pull: pull.clone() }, at, 0);
+    }
+
+    pub(super) fn report_run(&mut self, run: RunId) {
+        let pull = self.world.runs.get(&run).and_then(|run| run.request.pull.clone());
+        if let Some(pull) = pull {
+            self.report(&pull);
+        }
+    }
+
+    pub(super) fn set_status(&mut self, run: RunId, pull: &PullId) {
+        if self.has_reports(pull) {
+            self.act(Action::SetStatus { run });
+        }
+    }
+
+    pub(super) fn reported(&mut self, pull: &PullId, comment: u64, digest: &str) {
+        let posted = Posted { comment, at: self.now, digest: digest.to_owned() };
+        self.change(Change::ReportPosted { pull: pull.clone(), posted });
+    }
+
+    fn has_reports(&self, pull: &PullId) -> bool {
+        self.policy.repository(&pull.repository).is_some_and(|repository| repository.has_reports)
+    }
+}

@@ -1,0 +1,43 @@
+//! Which waiting run is next: fair to repositories first, then in order of arrival.
+
+use std::collections::BTreeMap;
+
+use super::Deciding;
+use crate::core::action::Action;
+use crate::core::id::{PullId, RunId};
+use crate::core::run::{Phase, Run, RunChange};
+
+impl Deciding<'_> {
+    /// Fills free slots.
+    pub(super) fn schedule(&mut self) {
+        while let Some(run) = self.next_of_queue() {
+            self.run(run, RunChange::Started);
+            self.act(Action::Prepare { run });
+        }
+    }
+
+    /// The waiting run of the repository that holds the fewest slots; among those, the oldest. A pull request has one running run.
+    fn next_of_queue(&self) -> Option<RunId> {
+        let running: Vec<&Run> = self.world.runs.values().filter(|run| run.phase.is_running()).collect();
+        if running.len() >= self.policy.slots {
+            return None;
+        }
+        let mut held: BTreeMap<&str, usize> = BTreeMap::new();
+        for run in &running {
+            *held.entry(run.request.place.as_str()).or_default() += 1;
+        }
+        let busy: Vec<&PullId> = running.iter().filter_map(|run| run.request.pull.as_ref()).collect();
+        let waiting =
+            self.world.runs.values().filter(|run| run.phase == Phase::Waiting && run.cancel.is_none());
+        waiting
+            .filter(|run| run.request.pull.as_ref().is_none_or(|pull| !busy.contains(&pull)))
+            .min_by_key(|run| (held.get(run.request.place.as_str()).copied().unwrap_or(0), run.id))
+            .map(|run| run.id)
+    }
+
+    /// The place of a waiting run in the queue, counted from 1, in order of arrival.
+    pub(super) fn place_of(&self, run: RunId) -> usize {
+        let waiting = self.world.runs.values().filter(|other| other.phase == Phase::Waiting);
+        waiting.filter(|other| other.id <= run).count()
+    }
+}

@@ -1,0 +1,63 @@
+//! From a request and a recipe to the tiers of a run, and what docent found in the commit.
+
+use serde::{Deserialize, Serialize};
+
+use super::command::TestOptions;
+use super::outcome::TestResult;
+use super::recipe::{Recipe, TestSet, Tier};
+use super::run::TierRun;
+
+/// What docent found in a commit by looking, and decided to run. It is handed to every step as `plan.json`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Notebooks of the default tiers, by path.
+    pub notebooks: Vec<String>,
+    /// Notebooks of the opt-in tiers, by path.
+    pub extra_notebooks: Vec<String>,
+    /// Requirement files, by path.
+    pub requirements: Vec<String>,
+    /// What the built-in tier `validate` found, one a notebook.
+    pub findings: Vec<TestResult>,
+    /// What a person should know: nothing selected, patterns that fit nothing, ….
+    pub warnings: Vec<String>,
+}
+
+/// The tiers of a run: those of the recipe, up to the last one asked for, with the opt-in ones only when asked for.
+///
+/// # Errors
+/// A tier name that the recipe does not have, or an opt-in tier without the opt-in: the sentence says what would be right.
+pub fn tiers(recipe: &Recipe, options: &TestOptions) -> Result<Vec<Tier>, String> {
+    let names = || recipe.tiers.iter().map(|tier| tier.name.as_str()).collect::<Vec<_>>().join(", ");
+    let mut last = None;
+    for wanted in &options.tiers {
+        let Some(at) = recipe.tiers.iter().position(|tier| tier.name == *wanted) else {
+            return Err(format!("the recipe {} has no tier {wanted}: it has {}", recipe.name, names()));
+        };
+        if recipe.tiers[at].is_opt_in && !options.extra_tests {
+            return Err(format!("the tier {wanted} is opt-in: ask with --extra-tests"));
+        }
+        last = last.max(Some(at));
+    }
+    let count = last.map_or(recipe.tiers.len(), |at| at + 1);
+    let tiers = recipe.tiers.iter().take(count);
+    Ok(tiers.filter(|tier| !tier.is_opt_in || options.extra_tests).cloned().collect())
+}
+
+/// The tiers as a run begins them: nothing tried, and the tests that must leave a result written down.
+pub fn begin(tiers: Vec<Tier>, plan: &Plan) -> Vec<TierRun> {
+    let planned = |tier: &Tier| match tier.tests {
+        Some(TestSet::Notebooks) => plan.notebooks.clone(),
+        Some(TestSet::ExtraNotebooks) => plan.extra_notebooks.clone(),
+        None => Vec::new(),
+    };
+    tiers
+        .into_iter()
+        .map(|tier| TierRun {
+            planned: planned(&tier),
+            tier,
+            attempts: Vec::new(),
+            tests: Vec::new(),
+            verdict: None,
+        })
+        .collect()
+}

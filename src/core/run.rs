@@ -1,0 +1,440 @@
+//! A run: one recipe, at one commit, for one reason; and the one total match from a phase and a change to the next phase.
+
+use serde::{Deserialize, Serialize};
+
+use super::command::TestOptions;
+use super::id::{AttemptId, CommentId, PullId, RunId, Sha};
+use super::outcome::{Outcome, TestResult};
+use super::plan::Plan;
+use super::pull::Actor;
+use super::recipe::Tier;
+use super::time::Time;
+use super::verdict::Verdict;
+
+/// Why a run exists.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Trigger {
+    /// A command in a comment.
+    Comment {
+        /// Which one.
+        comment: CommentId,
+        /// Its page.
+        page_url: String,
+    },
+    /// `docent run`, or an operator's `docent runs retry`.
+    CommandLine,
+}
+
+/// Who wants a run, or decided on one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Party {
+    /// A forge account.
+    Account {
+        /// `[[forge]] name`.
+        forge: String,
+        /// The account.
+        actor: Actor,
+    },
+    /// Whoever may use the command line of this installation.
+    Operator,
+    /// docent itself, by a rule.
+    Docent,
+}
+
+impl Party {
+    /// For people; a stranger's text where it is an account.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Account { actor, .. } => &actor.login,
+            Self::Operator => "the operator",
+            Self::Docent => "docent",
+        }
+    }
+}
+
+/// What is to be run, made precise for one commit. Every trigger builds the same value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// The pull request; none for a run of a local folder.
+    pub pull: Option<PullId>,
+    /// What people call the place: `owner/name`, or a path.
+    pub place: String,
+    /// The commit; none for a local folder that is not a checkout.
+    pub sha: Option<Sha>,
+    /// The commit it would merge into, when it was asked for.
+    pub base: Option<Sha>,
+    /// The code comes from a pull request, not from a branch that somebody reviewed.
+    pub is_untrusted: bool,
+    /// The recipe by name; none: detected from the files.
+    pub recipe: Option<String>,
+    /// What was asked for.
+    pub options: TestOptions,
+    /// Only these tests (`!retry`); empty: all.
+    pub only: Vec<String>,
+    /// Why.
+    pub trigger: Trigger,
+    /// Who asked.
+    pub by: Party,
+}
+
+/// Phases, with the names of the IVOA execution broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Phase {
+    /// Waits for somebody's `!accept`.
+    Offered,
+    /// Accepted; not yet in the queue.
+    Accepted,
+    /// In the queue.
+    Waiting,
+    /// The commit is fetched, the workspace made.
+    Preparing,
+    /// Tiers run.
+    Available,
+    /// Results are saved; everything is torn down.
+    Releasing,
+    /// Ended with a verdict.
+    Completed,
+    /// Ended: an offer was turned down.
+    Rejected,
+    /// Ended: an offer was not accepted in time, or its commit is no longer the head.
+    Expired,
+    /// Ended: stopped on request.
+    Cancelled,
+    /// Ended: the machinery errored.
+    Failed,
+}
+
+impl Phase {
+    /// As it is written everywhere.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Offered => "OFFERED",
+            Self::Accepted => "ACCEPTED",
+            Self::Waiting => "WAITING",
+            Self::Preparing => "PREPARING",
+            Self::Available => "AVAILABLE",
+            Self::Releasing => "RELEASING",
+            Self::Completed => "COMPLETED",
+            Self::Rejected => "REJECTED",
+            Self::Expired => "EXPIRED",
+            Self::Cancelled => "CANCELLED",
+            Self::Failed => "FAILED",
+        }
+    }
+
+    /// Nothing will happen to it any more.
+    pub fn is_ended(self) -> bool {
+        matches!(self, Self::Completed | Self::Rejected | Self::Expired | Self::Cancelled | Self::Failed)
+    }
+
+    /// Accepted and not ended.
+    pub fn is_live(self) -> bool {
+        !self.is_ended() && self != Self::Offered
+    }
+
+    /// Holds a slot.
+    pub fn is_running(self) -> bool {
+        matches!(self, Self::Preparing | Self::Available | Self::Releasing)
+    }
+}
+
+/// A file that docent keeps, by its content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// Its name in the attempt, `/`-separated.
+    pub name: String,
+    /// SHA-256 of its content, hexadecimal.
+    pub digest: String,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// One numbered try of a tier's job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// Its name.
+    pub id: AttemptId,
+    /// When it was put into the outbox.
+    pub opened_at: Time,
+    /// When the executor had taken it.
+    pub started_at: Option<Time>,
+    /// When its ending was recorded.
+    pub closed_at: Option<Time>,
+    /// What became of it.
+    pub outcome: Option<Outcome>,
+    /// Why, where the outcome alone does not say.
+    pub note: String,
+    /// What it wrote.
+    pub log: Option<Kept>,
+    /// What it left.
+    pub artifacts: Vec<Kept>,
+}
+
+/// A tier of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TierRun {
+    /// What was to be done.
+    pub tier: Tier,
+    /// Tests that must leave a result.
+    pub planned: Vec<String>,
+    /// The tries.
+    pub attempts: Vec<Attempt>,
+    /// Results of the last try.
+    pub tests: Vec<TestResult>,
+    /// The conclusion.
+    pub verdict: Option<Verdict>,
+}
+
+/// Which recipe a run really used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecipeUse {
+    /// Its name.
+    pub name: String,
+    /// Digest of its folder.
+    pub digest: String,
+    /// Its image.
+    pub image: String,
+}
+
+/// Why a run is to be stopped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cancel {
+    /// Who wants it.
+    pub by: Party,
+    /// Why, for people.
+    pub why: String,
+}
+
+/// A run and all that became of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// Its number.
+    pub id: RunId,
+    /// What was asked for.
+    pub request: Request,
+    /// Where it stands.
+    pub phase: Phase,
+    /// Who accepted it.
+    pub accepted_by: Option<Party>,
+    /// When it was asked for.
+    pub requested_at: Time,
+    /// When an offer lapses.
+    pub expires_at: Option<Time>,
+    /// When it left the queue.
+    pub started_at: Option<Time>,
+    /// When it ended.
+    pub ended_at: Option<Time>,
+    /// The recipe, once known.
+    pub recipe: Option<RecipeUse>,
+    /// What docent found in the commit.
+    pub plan: Option<Plan>,
+    /// Its tiers, once known.
+    pub tiers: Vec<TierRun>,
+    /// Set when it is to be stopped.
+    pub cancel: Option<Cancel>,
+    /// The verdict over the default tiers.
+    pub verdict: Option<Verdict>,
+    /// The verdict over the opt-in tiers, where some were asked for.
+    pub extra_verdict: Option<Verdict>,
+    /// Why it could not come to its tiers, or why it ended as it did.
+    pub reason: Option<String>,
+}
+
+/// What happens to a run. Past tense: it is recorded when it has happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "change")]
+pub enum RunChange {
+    /// Somebody who may accepted it.
+    Accepted { by: Party },
+    /// It was put into the queue.
+    Queued,
+    /// Somebody who may turned it down.
+    Rejected { by: Party },
+    /// It was not accepted in time, or the head moved on.
+    Expired { why: String },
+    /// It left the queue.
+    Started,
+    /// Its commit is there and docent knows what to do with it.
+    Prepared { recipe: RecipeUse, plan: Plan, tiers: Vec<TierRun> },
+    /// A try was put into the outbox.
+    AttemptOpened { attempt: AttemptId },
+    /// The executor has taken a try.
+    AttemptStarted { attempt: AttemptId },
+    /// A try has ended.
+    AttemptClosed {
+        attempt: AttemptId,
+        outcome: Outcome,
+        note: String,
+        tests: Vec<TestResult>,
+        log: Option<Kept>,
+        artifacts: Vec<Kept>,
+    },
+    /// A tier has its verdict.
+    TierConcluded { tier: String, verdict: Verdict },
+    /// It is to be stopped.
+    CancelAsked { cancel: Cancel },
+    /// It has its verdicts; nothing more of it runs.
+    Concluded { verdict: Verdict, extra_verdict: Option<Verdict>, reason: Option<String> },
+    /// Nothing of it is left but its results.
+    Released,
+}
+
+/// A change that cannot happen in this phase: a defect of docent, reported and refused, never applied.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("run {run} is {phase}: {change} cannot happen", phase = phase.word())]
+pub struct Illegal {
+    /// The run.
+    pub run: RunId,
+    /// Its phase.
+    pub phase: Phase,
+    /// The change.
+    pub change: String,
+}
+
+impl Run {
+    /// A run as it begins, as an offer. What is accepted at once is offered and accepted in one transaction.
+    pub fn offered(id: RunId, request: Request, at: Time, expires_at: Time) -> Self {
+        Self {
+            id,
+            request,
+            phase: Phase::Offered,
+            accepted_by: None,
+            requested_at: at,
+            expires_at: Some(expires_at),
+            started_at: None,
+            ended_at: None,
+            recipe: None,
+            plan: None,
+            tiers: Vec::new(),
+            cancel: None,
+            verdict: None,
+            extra_verdict: None,
+            reason: None,
+        }
+    }
+
+    /// The phase after `change`.
+    fn next(&self, change: &RunChange) -> Result<Phase, Illegal> {
+        use Phase::*;
+        use RunChange as C;
+        let illegal = || {
+            let text = format!("{change:?}");
+            let word = text.split([' ', '{']).next().unwrap_or_default().to_owned();
+            Illegal { run: self.id, phase: self.phase, change: word }
+        };
+        Ok(match (self.phase, change) {
+            (Offered, C::Accepted { .. }) => Accepted,
+            (Offered, C::Rejected { .. }) => Rejected,
+            (Offered, C::Expired { .. }) => Expired,
+            (Accepted, C::Queued) => Waiting,
+            (Waiting, C::Started) => Preparing,
+            (Preparing, C::Prepared { .. }) => Available,
+            (
+                Available,
+                C::AttemptOpened { .. }
+                | C::AttemptStarted { .. }
+                | C::AttemptClosed { .. }
+                | C::TierConcluded { .. },
+            ) => Available,
+            (Accepted | Waiting | Preparing | Available, C::CancelAsked { .. }) => self.phase,
+            (Accepted | Waiting, C::Concluded { .. }) if self.cancel.is_some() => Cancelled,
+            (Preparing | Available, C::Concluded { .. }) => Releasing,
+            (Releasing, C::Released) if self.cancel.is_some() => Cancelled,
+            (Releasing, C::Released) if self.verdict == Some(Verdict::Unverified) => Failed,
+            (Releasing, C::Released) => Completed,
+            _ => return Err(illegal()),
+        })
+    }
+
+    /// Applies `change`, or names why it cannot happen and leaves the run as it was.
+    pub fn apply(&mut self, change: &RunChange, at: Time) -> Result<(), Illegal> {
+        self.phase = self.next(change)?;
+        match change {
+            RunChange::Accepted { by } => {
+                self.accepted_by = Some(by.clone());
+                self.expires_at = None;
+            }
+            RunChange::Rejected { by } => self.reason = Some(format!("turned down by {}", by.name())),
+            RunChange::Expired { why } => self.reason = Some(why.clone()),
+            RunChange::Started => self.started_at = Some(at),
+            RunChange::Prepared { recipe, plan, tiers } => {
+                self.recipe = Some(recipe.clone());
+                self.plan = Some(plan.clone());
+                self.tiers = tiers.clone();
+            }
+            RunChange::AttemptOpened { attempt } => {
+                if let Some(tier) = self.tier_mut(&attempt.tier) {
+                    tier.attempts.push(Attempt {
+                        id: attempt.clone(),
+                        opened_at: at,
+                        started_at: None,
+                        closed_at: None,
+                        outcome: None,
+                        note: String::new(),
+                        log: None,
+                        artifacts: Vec::new(),
+                    });
+                }
+            }
+            RunChange::AttemptStarted { attempt } => {
+                if let Some(attempt) = self.attempt_mut(attempt) {
+                    attempt.started_at = Some(at);
+                }
+            }
+            RunChange::AttemptClosed { attempt, outcome, note, tests, log, artifacts } => {
+                if let Some(tier) = self.tier_mut(&attempt.tier) {
+                    tier.tests = tests.clone();
+                }
+                if let Some(attempt) = self.attempt_mut(attempt) {
+                    attempt.closed_at = Some(at);
+                    attempt.outcome = Some(*outcome);
+                    attempt.note = note.clone();
+                    attempt.log = log.clone();
+                    attempt.artifacts = artifacts.clone();
+                }
+            }
+            RunChange::TierConcluded { tier, verdict } => {
+                if let Some(tier) = self.tier_mut(tier) {
+                    tier.verdict = Some(*verdict);
+                }
+            }
+            RunChange::CancelAsked { cancel } => self.cancel = Some(cancel.clone()),
+            RunChange::Concluded { verdict, extra_verdict, reason } => {
+                self.verdict = Some(*verdict);
+                self.extra_verdict = *extra_verdict;
+                self.reason = reason.clone();
+            }
+            RunChange::Queued | RunChange::Released => {}
+        }
+        if self.phase.is_ended() {
+            self.ended_at = Some(at);
+        }
+        Ok(())
+    }
+
+    /// The tier of that name.
+    pub fn tier(&self, name: &str) -> Option<&TierRun> {
+        self.tiers.iter().find(|tier| tier.tier.name == name)
+    }
+
+    fn tier_mut(&mut self, name: &str) -> Option<&mut TierRun> {
+        self.tiers.iter_mut().find(|tier| tier.tier.name == name)
+    }
+
+    /// The attempt of that name.
+    pub fn attempt(&self, id: &AttemptId) -> Option<&Attempt> {
+        self.tier(&id.tier)?.attempts.iter().find(|attempt| attempt.id == *id)
+    }
+
+    fn attempt_mut(&mut self, id: &AttemptId) -> Option<&mut Attempt> {
+        self.tier_mut(&id.tier)?.attempts.iter_mut().find(|attempt| attempt.id == *id)
+    }
+
+    /// The attempt that has not ended.
+    pub fn open_attempt(&self) -> Option<&Attempt> {
+        self.tiers.iter().flat_map(|tier| &tier.attempts).find(|attempt| attempt.closed_at.is_none())
+    }
+}

@@ -1,0 +1,147 @@
+//! The state, and the one way it changes. The tables of the store are this, kept; replaying the journal gives it again.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::id::{CommentId, PullId, RunId};
+use super::ledger::{Entry, Fate};
+use super::pull::{ObservedHead, PullRequest};
+use super::run::{Illegal, Request, Run, RunChange};
+use super::time::Time;
+
+/// Heads remembered for each pull request; the oldest are forgotten first.
+const HEADS: usize = 200;
+
+/// docent's comment on a pull request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Posted {
+    /// The forge's number of it.
+    pub comment: u64,
+    /// When it was last edited.
+    pub at: Time,
+    /// Digest of what it says.
+    pub digest: String,
+}
+
+/// What is known of a pull request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pull {
+    /// As last seen.
+    pub now: PullRequest,
+    /// The heads that were seen, oldest first; the last is the current one.
+    pub heads: Vec<ObservedHead>,
+    /// docent's comment on it.
+    pub posted: Option<Posted>,
+}
+
+/// What happened. The journal is a list of these.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Change {
+    /// A pull request was seen to be so.
+    PullObserved { pull: PullRequest, observed_at: Time },
+    /// A comment with commands was seen for the first time.
+    CommentRecorded { entry: Entry },
+    /// A comment was seen to have been changed.
+    CommentEdited { comment: CommentId, at: Time },
+    /// A command has its fate.
+    CommandDecided { comment: CommentId, index: usize, fate: Fate, path: Vec<String> },
+    /// A run began, as an offer.
+    RunOffered { run: RunId, request: Request, at: Time, expires_at: Time },
+    /// Something happened to a run.
+    Run {
+        run: RunId,
+        at: Time,
+        #[serde(flatten)]
+        change: RunChange,
+    },
+    /// docent's comment says this now.
+    ReportPosted { pull: PullId, posted: Posted },
+}
+
+/// Why a change cannot be applied: always a defect of docent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Inapplicable {
+    /// The phase table forbids it.
+    #[error(transparent)]
+    Illegal(#[from] Illegal),
+    /// It speaks of something that is not known.
+    #[error("{0} is not known")]
+    Unknown(String),
+    /// It would make something that exists.
+    #[error("{0} exists already")]
+    Doubled(String),
+}
+
+/// The state, or the part of it that an event concerns.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct World {
+    /// Pull requests.
+    pub pulls: BTreeMap<PullId, Pull>,
+    /// Comments with commands.
+    pub comments: BTreeMap<CommentId, Entry>,
+    /// Runs.
+    pub runs: BTreeMap<RunId, Run>,
+    /// The number that the next run will have.
+    pub next_run: i64,
+}
+
+impl World {
+    /// Applies `change`, or names why it cannot and leaves the state as it was.
+    pub fn apply(&mut self, change: &Change) -> Result<(), Inapplicable> {
+        match change {
+            Change::PullObserved { pull, observed_at } => self.observe(pull, *observed_at),
+            Change::CommentRecorded { entry } => {
+                if self.comments.contains_key(&entry.id) {
+                    return Err(Inapplicable::Doubled(entry.id.to_string()));
+                }
+                self.comments.insert(entry.id.clone(), entry.clone());
+            }
+            Change::CommentEdited { comment, at } => self.entry(comment)?.edited_at = Some(*at),
+            Change::CommandDecided { comment, index, fate, path } => {
+                let asked = self.entry(comment)?.commands.get_mut(*index);
+                let asked =
+                    asked.ok_or_else(|| Inapplicable::Unknown(format!("command {index} of {comment}")))?;
+                asked.fate = fate.clone();
+                asked.path.extend(path.iter().cloned());
+            }
+            Change::RunOffered { run, request, at, expires_at } => {
+                if self.runs.contains_key(run) {
+                    return Err(Inapplicable::Doubled(format!("run {run}")));
+                }
+                self.runs.insert(*run, Run::offered(*run, request.clone(), *at, *expires_at));
+                self.next_run = self.next_run.max(run.0 + 1);
+            }
+            Change::Run { run, at, change } => {
+                let run =
+                    self.runs.get_mut(run).ok_or_else(|| Inapplicable::Unknown(format!("run {run}")))?;
+                run.apply(change, *at)?;
+            }
+            Change::ReportPosted { pull, posted } => {
+                let pull = self.pulls.get_mut(pull).ok_or_else(|| Inapplicable::Unknown(pull.to_string()))?;
+                pull.posted = Some(posted.clone());
+            }
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, comment: &CommentId) -> Result<&mut Entry, Inapplicable> {
+        self.comments.get_mut(comment).ok_or_else(|| Inapplicable::Unknown(comment.to_string()))
+    }
+
+    fn observe(&mut self, pull: &PullRequest, observed_at: Time) {
+        let known = self.pulls.entry(pull.id.clone()).or_insert_with(|| Pull {
+            now: pull.clone(),
+            heads: Vec::new(),
+            posted: None,
+        });
+        known.now = pull.clone();
+        if known.heads.last().is_none_or(|head| head.sha != pull.head) {
+            known.heads.push(ObservedHead { sha: pull.head.clone(), observed_at });
+            if known.heads.len() > HEADS {
+                known.heads.remove(0);
+            }
+        }
+    }
+}
