@@ -7,5 +7,6 @@ pub mod core;
 
 pub mod executor;
 pub mod forge;
+pub mod store;
 
 pub mod demo;

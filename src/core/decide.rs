@@ -148,7 +148,7 @@ impl Deciding<'_> {
         let operator = super::authorise::operator();
         match ask {
             Ask::Run { request } => {
-                let run = self.offer(request.clone());
+                let run = self.offer((**request).clone());
                 self.accept(run, operator.authorise(()));
             }
             Ask::Cancel { run } => self.cancel(*run, Party::Operator, "cancelled by the operator"),

@@ -59,6 +59,73 @@ pub enum Event {
     TimePassed,
 }
 
+/// What must be at hand to decide on an event, besides all runs that have not ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Concern {
+    /// A pull request, with the last runs of it that ended.
+    pub pull: Option<PullId>,
+    /// A comment.
+    pub comment: Option<CommentId>,
+    /// A run, ended or not.
+    pub run: Option<RunId>,
+}
+
+impl Event {
+    /// What this event concerns.
+    pub fn concern(&self) -> Concern {
+        let comment_of = |comment: &CommentId, pull: u64| Concern {
+            pull: Some(PullId { repository: comment.repository.clone(), number: pull }),
+            comment: Some(comment.clone()),
+            run: None,
+        };
+        let run_of = |run: RunId| Concern { run: Some(run), ..Concern::default() };
+        match self {
+            Self::PullSeen { pull, .. } => Concern { pull: Some(pull.id.clone()), ..Concern::default() },
+            Self::CommentSeen { comment } => comment_of(&comment.id, comment.pull),
+            Self::CommentExamined { comment, examination } => Concern {
+                pull: examination.pull.as_ref().map(|pull| pull.id.clone()),
+                comment: Some(comment.clone()),
+                run: None,
+            },
+            Self::Prepared { run, .. } | Self::Released { run } | Self::StatusSet { run } => run_of(*run),
+            Self::AttemptStarted { attempt } | Self::AttemptEnded { attempt, .. } => run_of(attempt.run),
+            Self::Reported { pull, .. } => Concern { pull: Some(pull.clone()), ..Concern::default() },
+            Self::ActionFailed { action, .. } => match action {
+                Action::Examine { comment, pull } => comment_of(comment, *pull),
+                Action::Report { pull } => Concern { pull: Some(pull.clone()), ..Concern::default() },
+                Action::Execute { attempt } => run_of(attempt.run),
+                Action::Prepare { run }
+                | Action::Stop { run }
+                | Action::Release { run }
+                | Action::SetStatus { run } => run_of(*run),
+            },
+            Self::OperatorAsked { ask } => match ask {
+                Ask::Run { .. } => Concern::default(),
+                Ask::Cancel { run } | Ask::Retry { run } | Ask::Accept { run } => run_of(*run),
+            },
+            Self::TimePassed => Concern::default(),
+        }
+    }
+
+    /// The word for the journal.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::PullSeen { .. } => "pull_seen",
+            Self::CommentSeen { .. } => "comment_seen",
+            Self::CommentExamined { .. } => "comment_examined",
+            Self::Prepared { .. } => "prepared",
+            Self::AttemptStarted { .. } => "attempt_started",
+            Self::AttemptEnded { .. } => "attempt_ended",
+            Self::Released { .. } => "released",
+            Self::Reported { .. } => "reported",
+            Self::StatusSet { .. } => "status_set",
+            Self::ActionFailed { .. } => "action_failed",
+            Self::OperatorAsked { .. } => "operator_asked",
+            Self::TimePassed => "time_passed",
+        }
+    }
+}
+
 /// How an attempt came to its end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
@@ -76,11 +143,28 @@ pub enum AttemptEnding {
 #[serde(rename_all = "snake_case", tag = "ask")]
 pub enum Ask {
     /// A run of this.
-    Run { request: Request },
+    Run { request: Box<Request> },
     /// Stop a run.
     Cancel { run: RunId },
     /// Run again what was not good in a run.
     Retry { run: RunId },
     /// Accept an offer.
     Accept { run: RunId },
+}
+
+/// How a poll went: shown on the pages as the heartbeat of a source.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heartbeat {
+    /// Requests made.
+    pub requests: u64,
+    /// Facts that were new or known.
+    pub observations: u64,
+    /// How long it took, in milliseconds.
+    pub milliseconds: u64,
+    /// What could not be read, for people; empty: all was well.
+    pub failures: Vec<String>,
+    /// The next poll is planned for then.
+    pub next_at: Option<Time>,
+    /// What the credential can do, in one line.
+    pub proof: String,
 }

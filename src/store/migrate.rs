@@ -1,0 +1,34 @@
+//! Bringing the file to this version: ordered SQL files, guarded by `user_version`. A released one never changes.
+
+use std::path::Path;
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::StoreError;
+
+const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_first.sql")];
+
+/// Refuses a damaged file, before anything is written to it.
+pub fn check(connection: &Connection, file: &Path) -> Result<(), StoreError> {
+    let damaged = |detail: String| StoreError::Damaged { file: file.to_owned(), detail };
+    let found: String = connection
+        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+        .map_err(|error| damaged(error.to_string()))?;
+    if found == "ok" { Ok(()) } else { Err(damaged(found)) }
+}
+
+/// Applies what is missing, all or nothing.
+pub fn migrate(connection: &mut Connection, file: &Path) -> Result<(), StoreError> {
+    let failed = |source| StoreError::Database { file: file.to_owned(), source };
+    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed)?;
+    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    if found > known || found < 0 {
+        return Err(StoreError::TooNew { file: file.to_owned(), found, known });
+    }
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+    for sql in MIGRATIONS.iter().skip(usize::try_from(found).unwrap_or(0)) {
+        transaction.execute_batch(sql).map_err(failed)?;
+    }
+    transaction.pragma_update(None, "user_version", known).map_err(failed)?;
+    transaction.commit().map_err(failed)
+}

@@ -1,0 +1,78 @@
+//! The outbox: actions not yet done. One key, one open action; asking for an open action again raises its generation, so that
+//! finishing what was begun before does not close what was asked for since.
+
+use rusqlite::{Connection, Transaction, params};
+
+use super::rows::{Trouble, from_json, millis, time, to_json};
+use super::{Store, StoreError};
+use crate::core::action::Action;
+use crate::core::decide::Due;
+use crate::core::time::Time;
+
+/// An action that is open.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Open {
+    /// What to do.
+    pub action: Action,
+    /// Not before.
+    pub due_at: Time,
+    /// How often it was tried in vain.
+    pub tries: u32,
+    /// Which asking this answers.
+    pub generation: i64,
+}
+
+/// An open action that has been done, or has failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Done {
+    /// Its key.
+    pub key: String,
+    /// The generation that was begun.
+    pub generation: i64,
+}
+
+impl Open {
+    /// The mark to hand in with the event that closes it.
+    pub fn done(&self) -> Done {
+        Done { key: self.action.key(), generation: self.generation }
+    }
+}
+
+/// Closes what was done, unless it was asked for again since.
+pub(super) fn close(transaction: &Transaction<'_>, done: &Done) -> Result<(), Trouble> {
+    transaction
+        .prepare_cached("DELETE FROM outbox WHERE key = ?1 AND generation = ?2")?
+        .execute(params![done.key, done.generation])?;
+    Ok(())
+}
+
+pub(super) fn put(transaction: &Transaction<'_>, due: &Due) -> Result<(), Trouble> {
+    transaction
+        .prepare_cached(
+            "INSERT INTO outbox (key, action, due_at, tries, generation) VALUES (?1, ?2, ?3, ?4, 1)
+             ON CONFLICT (key) DO UPDATE SET action = excluded.action, due_at = excluded.due_at,
+                tries = excluded.tries, generation = outbox.generation + 1",
+        )?
+        .execute(params![due.action.key(), to_json(&due.action)?, millis(due.at), due.tries])?;
+    Ok(())
+}
+
+fn all(connection: &Connection) -> Result<Vec<Open>, Trouble> {
+    let sql = "SELECT action, due_at, tries, generation FROM outbox ORDER BY due_at, key";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map([], |row| {
+        Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?, row.get::<_, u32>(2)?, row.get::<_, i64>(3)?))
+    })?;
+    rows.map(|row| {
+        let (action, due_at, tries, generation) = row?;
+        Ok(Open { action: from_json("an action", &action)?, due_at: time(due_at), tries, generation })
+    })
+    .collect()
+}
+
+impl Store {
+    /// All open actions, the earliest first.
+    pub async fn open_actions(&self) -> Result<Vec<Open>, StoreError> {
+        self.read(all).await
+    }
+}

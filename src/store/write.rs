@@ -1,0 +1,316 @@
+//! One event, one transaction: load what it concerns, decide, record.
+
+use std::collections::BTreeSet;
+
+use rusqlite::{OptionalExtension, Transaction, params};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::outbox::{self, Done};
+use super::rows::{Number, Trouble, document, documents, from_json, millis, to_json};
+use super::{Store, StoreError};
+use crate::core::decide::Decision;
+use crate::core::event::{Ask, Concern, Event};
+use crate::core::id::{CommentId, PullId, RunId};
+use crate::core::run::{Run, Trigger};
+use crate::core::time::Time;
+use crate::core::world::{Change, World};
+
+/// Ended runs of a pull request that are at hand for a decision.
+const REMEMBERED_RUNS: u32 = 5;
+
+/// A decision that has been recorded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recorded {
+    /// What was decided.
+    pub decision: Decision,
+}
+
+impl Store {
+    /// Loads what `event` concerns, lets `decide` decide, and records all of it: state, journal, outbox. `done` is the action
+    /// that the event closes.
+    pub async fn step(
+        &self,
+        event: Event,
+        done: Option<Done>,
+        now: Time,
+        decide: impl FnOnce(&World, &Event) -> Decision + Send + 'static,
+    ) -> Result<Recorded, StoreError> {
+        self.write(move |transaction| {
+            if let Some(done) = &done {
+                outbox::close(transaction, done)?;
+            }
+            let mut world = load(transaction, &event.concern())?;
+            let decision = decide(&world, &event);
+            record(transaction, &mut world, &event, &decision, now)?;
+            Ok(Recorded { decision })
+        })
+        .await
+    }
+
+    /// Records how a poll went and, if it brought something, where to go on.
+    pub async fn polled(
+        &self,
+        forge: String,
+        cursor: Option<impl Serialize + Send + 'static>,
+        last: impl Serialize + Send + 'static,
+        began_at: Time,
+    ) -> Result<(), StoreError> {
+        self.write(move |transaction| {
+            let cursor = cursor.as_ref().map(to_json).transpose()?;
+            transaction
+                .prepare_cached(
+                    "INSERT INTO poll (forge, cursor, last, began_at) VALUES (?1, ?2, ?3, ?4)
+                     ON CONFLICT (forge) DO UPDATE SET cursor = coalesce(excluded.cursor, poll.cursor),
+                        last = excluded.last, began_at = excluded.began_at",
+                )?
+                .execute(params![forge, cursor, to_json(&last)?, millis(began_at)])?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Remembers what the forge says of a configured repository.
+    pub async fn keep_repository(
+        &self,
+        name: String,
+        repository: crate::core::pull::Repository,
+    ) -> Result<(), StoreError> {
+        self.write(move |transaction| {
+            transaction
+                .prepare_cached(
+                    "INSERT INTO repository (forge, name, document) VALUES (?1, ?2, ?3)
+                     ON CONFLICT (forge, name) DO UPDATE SET document = excluded.document",
+                )?
+                .execute(params![repository.id.forge, name, to_json(&repository)?])?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// The value of a setting, made by `make` when there is none yet.
+    pub async fn setting(
+        &self,
+        name: &'static str,
+        make: impl FnOnce() -> String + Send + 'static,
+    ) -> Result<String, StoreError> {
+        self.write(move |transaction| {
+            let found: Option<String> = transaction
+                .query_row("SELECT value FROM setting WHERE name = ?1", [name], |row| row.get(0))
+                .optional()?;
+            if let Some(value) = found {
+                return Ok(value);
+            }
+            let value = make();
+            transaction.execute("INSERT INTO setting (name, value) VALUES (?1, ?2)", params![name, value])?;
+            Ok(value)
+        })
+        .await
+    }
+
+    /// Puts what a person asks for where a running docent finds it.
+    pub async fn ask(&self, ask: Ask, now: Time) -> Result<i64, StoreError> {
+        self.write(move |transaction| {
+            transaction.execute(
+                "INSERT INTO inbox (at, ask) VALUES (?1, ?2)",
+                params![millis(now), to_json(&ask)?],
+            )?;
+            Ok(transaction.last_insert_rowid())
+        })
+        .await
+    }
+
+    /// Takes the oldest thing asked for at the command line and decides on it, in one transaction. None: nothing was asked.
+    pub async fn step_inbox(
+        &self,
+        now: Time,
+        decide: impl FnOnce(&World, &Event) -> Decision + Send + 'static,
+    ) -> Result<Option<Recorded>, StoreError> {
+        self.write(move |transaction| {
+            let oldest: Option<(i64, String)> = transaction
+                .query_row("SELECT id, ask FROM inbox ORDER BY id LIMIT 1", [], |row| {
+                    Ok((row.get(0)?, row.get(1)?))
+                })
+                .optional()?;
+            let Some((id, text)) = oldest else { return Ok(None) };
+            transaction.execute("DELETE FROM inbox WHERE id = ?1", [id])?;
+            let event = Event::OperatorAsked { ask: from_json("a question in the inbox", &text)? };
+            let mut world = load(transaction, &event.concern())?;
+            let decision = decide(&world, &event);
+            record(transaction, &mut world, &event, &decision, now)?;
+            Ok(Some(Recorded { decision }))
+        })
+        .await
+    }
+}
+
+/// All runs that have not ended with their pull requests and the comments that they stand for, and what `concern` names.
+fn load(transaction: &Transaction<'_>, concern: &Concern) -> Result<World, Trouble> {
+    let mut world = World::default();
+    let last: i64 = transaction.query_row("SELECT coalesce(max(id), 0) FROM run", [], |row| row.get(0))?;
+    world.next_run = last + 1;
+
+    let mut runs: Vec<Run> =
+        documents(transaction, "a run", "SELECT document FROM run WHERE is_ended = 0", [])?;
+    if let Some(run) = concern.run {
+        runs.extend(document(transaction, "a run", "SELECT document FROM run WHERE id = ?1", [run.0])?);
+    }
+    let pulls_of_runs = runs.iter().filter_map(|run| run.request.pull.clone());
+    let pulls: BTreeSet<PullId> = pulls_of_runs.chain(concern.pull.clone()).collect();
+    if let Some(pull) = &concern.pull {
+        let sql =
+            "SELECT document FROM run WHERE forge = ?1 AND repository = ?2 AND pull = ?3 AND is_ended = 1
+                   ORDER BY id DESC LIMIT ?4";
+        let key = params![
+            pull.repository.forge,
+            Number(pull.repository.number),
+            Number(pull.number),
+            REMEMBERED_RUNS
+        ];
+        runs.extend(documents::<Run>(transaction, "a run", sql, key)?);
+    }
+    let comments: BTreeSet<CommentId> =
+        runs.iter().filter_map(comment_of).chain(concern.comment.clone()).collect();
+    world.runs = runs.into_iter().map(|run| (run.id, run)).collect();
+
+    for id in pulls {
+        let sql = "SELECT document FROM pull WHERE forge = ?1 AND repository = ?2 AND number = ?3";
+        let key = params![id.repository.forge, Number(id.repository.number), Number(id.number)];
+        if let Some(pull) = document(transaction, "a pull request", sql, key)? {
+            world.pulls.insert(id, pull);
+        }
+    }
+    for id in comments {
+        let sql =
+            "SELECT document FROM comment WHERE forge = ?1 AND repository = ?2 AND kind = ?3 AND number = ?4";
+        let key =
+            params![id.repository.forge, Number(id.repository.number), id.kind.word(), Number(id.number)];
+        if let Some(entry) = document(transaction, "a comment", sql, key)? {
+            world.comments.insert(id, entry);
+        }
+    }
+    Ok(world)
+}
+
+fn comment_of(run: &Run) -> Option<CommentId> {
+    match &run.request.trigger {
+        Trigger::Comment { comment, .. } => Some(comment.clone()),
+        Trigger::CommandLine => None,
+    }
+}
+
+fn record(
+    transaction: &Transaction<'_>,
+    world: &mut World,
+    event: &Event,
+    decision: &Decision,
+    now: Time,
+) -> Result<(), Trouble> {
+    let (mut pulls, mut comments, mut runs) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    for change in &decision.changes {
+        world.apply(change).map_err(|defect| Trouble::Document {
+            what: "a decision".to_owned(),
+            detail: defect.to_string(),
+        })?;
+        append(transaction, event, change, now)?;
+        match change {
+            Change::PullObserved { pull, .. } => pulls.insert(pull.id.clone()),
+            Change::ReportPosted { pull, .. } => pulls.insert(pull.clone()),
+            Change::CommentRecorded { entry } => comments.insert(entry.id.clone()),
+            Change::CommentEdited { comment, .. } | Change::CommandDecided { comment, .. } => {
+                comments.insert(comment.clone())
+            }
+            Change::RunOffered { run, .. } | Change::Run { run, .. } => runs.insert(*run),
+        };
+    }
+    for id in &pulls {
+        save_pull(transaction, world, id)?;
+    }
+    for id in &comments {
+        save_comment(transaction, world, id)?;
+    }
+    for id in &runs {
+        save_run(transaction, world, *id)?;
+    }
+    for due in &decision.actions {
+        outbox::put(transaction, due)?;
+    }
+    Ok(())
+}
+
+fn append(transaction: &Transaction<'_>, event: &Event, change: &Change, now: Time) -> Result<(), Trouble> {
+    let last: Option<(i64, String)> = transaction
+        .prepare_cached("SELECT sequence, digest FROM journal ORDER BY sequence DESC LIMIT 1")?
+        .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let (sequence, before) = last.map_or((1, String::new()), |(sequence, digest)| (sequence + 1, digest));
+    let (at, text) = (millis(now), to_json(change)?);
+    let digest = chain(&before, sequence, at, event.word(), &text);
+    transaction
+        .prepare_cached(
+            "INSERT INTO journal (sequence, at, event, change, digest) VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?
+        .execute(params![sequence, at, event.word(), text, digest])?;
+    Ok(())
+}
+
+/// The digest of a journal row: it covers the one before it.
+pub(super) fn chain(before: &str, sequence: i64, at: i64, event: &str, change: &str) -> String {
+    let digest = Sha256::digest(format!("{before}\n{sequence}\n{at}\n{event}\n{change}").as_bytes());
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn save_pull(transaction: &Transaction<'_>, world: &World, id: &PullId) -> Result<(), Trouble> {
+    let Some(pull) = world.pulls.get(id) else { return Ok(()) };
+    transaction
+        .prepare_cached(
+            "INSERT INTO pull (forge, repository, number, document) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (forge, repository, number) DO UPDATE SET document = excluded.document",
+        )?
+        .execute(params![
+            id.repository.forge,
+            Number(id.repository.number),
+            Number(id.number),
+            to_json(pull)?
+        ])?;
+    Ok(())
+}
+
+fn save_comment(transaction: &Transaction<'_>, world: &World, id: &CommentId) -> Result<(), Trouble> {
+    let Some(entry) = world.comments.get(id) else { return Ok(()) };
+    transaction
+        .prepare_cached(
+            "INSERT INTO comment (forge, repository, kind, number, pull, seen_at, document)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+             ON CONFLICT (forge, repository, kind, number) DO UPDATE SET document = excluded.document",
+        )?
+        .execute(params![
+            id.repository.forge,
+            Number(id.repository.number),
+            id.kind.word(),
+            Number(id.number),
+            Number(entry.pull),
+            millis(entry.seen_at),
+            to_json(entry)?
+        ])?;
+    Ok(())
+}
+
+fn save_run(transaction: &Transaction<'_>, world: &World, id: RunId) -> Result<(), Trouble> {
+    let Some(run) = world.runs.get(&id) else { return Ok(()) };
+    let pull = run.request.pull.as_ref();
+    transaction
+        .prepare_cached(
+            "INSERT INTO run (id, is_ended, forge, repository, pull, document) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT (id) DO UPDATE SET is_ended = excluded.is_ended, document = excluded.document",
+        )?
+        .execute(params![
+            id.0,
+            run.phase.is_ended(),
+            pull.map(|pull| pull.repository.forge.clone()),
+            pull.map(|pull| Number(pull.repository.number)),
+            pull.map(|pull| Number(pull.number)),
+            to_json(run)?
+        ])?;
+    Ok(())
+}
