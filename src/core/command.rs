@@ -24,7 +24,7 @@ mod place;
 
 pub use misunderstanding::{Misunderstanding, ShaProblem};
 
-use line::Look;
+use line::{Look, Start};
 use place::Place;
 
 /// Rows that ignored commands of one comment may fill; beyond it they are only counted.
@@ -141,8 +141,9 @@ impl Words {
     }
 }
 
-/// What a comment asks for.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+/// What a comment asks for. Kept in the ledger, so it has a form in JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Command {
     /// Run the recipe.
     Test(TestOptions),
@@ -161,7 +162,7 @@ pub enum Command {
 }
 
 /// How a run was asked for.
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TestOptions {
     pub extra_tests: bool,
     /// Only these tiers, in the order of the comment, without doubles. Empty: all.
@@ -175,7 +176,8 @@ pub struct TestOptions {
 }
 
 /// The beginning of a commit's SHA as a person writes it: 7 to 64 hexadecimal digits, in lower case.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct ShaPrefix(String);
 
 impl ShaPrefix {
@@ -260,6 +262,8 @@ pub enum Ignored {
     NotAtLineStart,
     #[error("it is not part of the comment's visible text")]
     Hidden,
+    #[error("the comment nests quotes and lists too deeply to be read")]
+    TooDeep,
 }
 
 impl Ignored {
@@ -277,6 +281,7 @@ impl Ignored {
             Self::StruckOut => "struck_out",
             Self::NotAtLineStart => "not_at_line_start",
             Self::Hidden => "hidden",
+            Self::TooDeep => "too_deep",
         }
     }
 }
@@ -292,9 +297,9 @@ pub fn read(body: &str, grammar: &Grammar) -> Reading {
     let mut beyond_limit = 0;
     for (seen, place) in seen.iter().zip(places) {
         match (place.ignored(), &seen.look) {
-            (None, Look::Command { .. } | Look::Near { .. } | Look::Strange { .. }) => {
+            (None, Look::AtStart(start)) => {
                 if reading.found.len() < grammar.max_commands {
-                    reading.found.push(seen.found(line::command(&seen.look, grammar)));
+                    reading.found.push(seen.found(line::command(start, grammar)));
                 } else {
                     if beyond_limit == 0 {
                         let error = Misunderstanding::TooMany { limit: grammar.max_commands, more: 0 };
@@ -304,8 +309,10 @@ pub fn read(body: &str, grammar: &Grammar) -> Reading {
                 }
             }
             (None, Look::Elsewhere) => reading.ignore(seen, Ignored::NotAtLineStart),
-            (Some(reason), Look::Command { .. } | Look::Elsewhere) => reading.ignore(seen, reason),
-            (Some(_), Look::Near { .. } | Look::Strange { .. }) => {}
+            (Some(reason), Look::AtStart(Start::Known { .. }) | Look::Elsewhere) => {
+                reading.ignore(seen, reason)
+            }
+            (Some(_), Look::AtStart(Start::Near { .. } | Start::Strange { .. })) => {}
         }
     }
     if let Some(Found { command: Err(Misunderstanding::TooMany { more, .. }), .. }) = reading.found.last_mut()
@@ -334,7 +341,7 @@ impl Reading {
 fn unread_command(head: &str, rest: &str, grammar: &Grammar) -> Option<Found> {
     let seen = lines(rest)
         .filter_map(|line| Seen::look(line, grammar))
-        .find(|seen| matches!(seen.look, Look::Command { .. }))?;
+        .find(|seen| matches!(seen.look, Look::AtStart(Start::Known { .. })))?;
     let mut found = seen.found(Err(Misunderstanding::BeyondLimit { limit: grammar.max_bytes }));
     found.line += lines(head).count();
     Some(found)

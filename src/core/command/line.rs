@@ -13,16 +13,22 @@ const MAX_TIER: usize = 64;
 const FLAGS: [&str; 4] = ["--extra-tests", "--tier", "--notebooks", "--full"];
 
 /// What a line seems to hold.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Look<'a> {
-    /// A known word at the start of the line; `word` as written, `rest` all that follows it.
-    Command { verb: Verb, word: &'a str, rest: &'a str },
+    AtStart(Start<'a>),
+    /// A known word behind markup, so not at the start of the line.
+    Elsewhere,
+}
+
+/// What the start of a line seems to be.
+#[derive(Debug)]
+pub(super) enum Start<'a> {
+    /// A known word; `word` as written, `rest` all that follows it.
+    Known { verb: Verb, word: &'a str, rest: &'a str },
     /// A word that is almost a known one.
     Near { word: &'a str, known: String },
     /// A known word, spoilt by a character that people don't see or see as another.
     Strange { found: char },
-    /// A known word behind markup, so not at the start of the line.
-    Elsewhere,
 }
 
 /// What a line seems to hold, and at which byte the marker stands.
@@ -31,10 +37,10 @@ pub(super) fn look<'a>(line: &'a str, grammar: &Grammar) -> Option<(usize, Look<
     if start <= 3
         && let Some(after) = line[start..].strip_prefix(grammar.marker)
     {
-        return at_start(after, grammar).map(|look| (start, look));
+        return at_start(after, grammar).map(|found| (start, Look::AtStart(found)));
     }
     let wide = char::from_u32(u32::from(grammar.marker) + 0xfee0).unwrap_or(grammar.marker);
-    let bare = line.trim_start_matches(|c| is_markup(c) || is_strange(c));
+    let bare = line.trim_start_matches(|c| c != grammar.marker && is_markup(c) || is_strange(c));
     let after = bare.strip_prefix([grammar.marker, wide])?;
     let (word, rest) = split_word(after);
     grammar.verb(word).filter(|_| !rest.starts_with(char::is_alphanumeric))?;
@@ -43,28 +49,28 @@ pub(super) fn look<'a>(line: &'a str, grammar: &Grammar) -> Option<(usize, Look<
     let strange = before.chars().chain(bare.chars().take(1)).find(|c| is_strange(*c) || *c == wide);
     match strange {
         Some(found) if before.chars().all(|c| c == ' ' || is_strange(c)) => {
-            Some((at, Look::Strange { found }))
+            Some((at, Look::AtStart(Start::Strange { found })))
         }
         _ => Some((at, Look::Elsewhere)),
     }
 }
 
-fn at_start<'a>(after: &'a str, grammar: &Grammar) -> Option<Look<'a>> {
+fn at_start<'a>(after: &'a str, grammar: &Grammar) -> Option<Start<'a>> {
     let (word, rest) = split_word(after);
     let next = rest.chars().next();
     if next.is_some_and(char::is_alphanumeric) {
         return None;
     }
     if let Some(verb) = grammar.verb(word) {
-        return Some(Look::Command { verb, word, rest });
+        return Some(Start::Known { verb, word, rest });
     }
     let known = grammar.nearest(word).filter(|_| matches!(next, None | Some(' ' | '\t')))?;
-    Some(Look::Near { word, known })
+    Some(Start::Near { word, known })
 }
 
 /// Markup that may stand before a word that somebody quotes, lists or formats.
 fn is_markup(c: char) -> bool {
-    c.is_ascii_digit() || " \t>-*+#.)|`~_[(\"'=:".contains(c)
+    c.is_ascii_digit() || " \t>-*+#.)|`~_[]^(\"'=:".contains(c)
 }
 
 fn is_strange(c: char) -> bool {
@@ -100,18 +106,15 @@ impl Grammar {
 }
 
 /// The command of a line that looks like one in a place where it counts.
-pub(super) fn command(look: &Look<'_>, grammar: &Grammar) -> Result<Command, Misunderstanding> {
+pub(super) fn command(start: &Start<'_>, grammar: &Grammar) -> Result<Command, Misunderstanding> {
     let marker = grammar.marker;
-    match look {
-        Look::Command { verb, word, rest } => arguments(*verb, &format!("{marker}{word}"), rest),
-        Look::Near { word, known } => Err(Misunderstanding::UnknownWord {
+    match start {
+        Start::Known { verb, word, rest } => arguments(*verb, &format!("{marker}{word}"), rest),
+        Start::Near { word, known } => Err(Misunderstanding::UnknownWord {
             word: format!("{marker}{word}"),
             suggestion: format!("{marker}{known}"),
         }),
-        Look::Strange { found } => Err(Misunderstanding::StrangeCharacter { found: *found }),
-        Look::Elsewhere => {
-            Err(Misunderstanding::TrailingWords { command: marker.into(), words: String::new() })
-        }
+        Start::Strange { found } => Err(Misunderstanding::StrangeCharacter { found: *found }),
     }
 }
 

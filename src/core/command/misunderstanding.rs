@@ -19,7 +19,7 @@ pub enum Misunderstanding {
     UnwantedValue { flag: &'static str },
     #[error("`{flag}` may stand only once")]
     Repeated { flag: &'static str },
-    #[error("`{command}` must stand alone on its line, but {} follows; put other words on a line of their own", shown(.words))]
+    #[error("`{command}` does not understand {}; please put other words on a line of their own", shown(.words))]
     TrailingWords { command: String, words: String },
     #[error("{} is no commit: {problem}", shown(.given))]
     BadSha { given: String, problem: ShaProblem },

@@ -14,10 +14,17 @@ pub(super) enum Place {
     Ignored(Ignored),
 }
 
+/// Quotes and lists that may open on one line. The parser compares every line with all that is open, so deeper
+/// nesting costs time in the square of the comment's length; no person writes it.
+const MAX_NESTING: usize = 64;
+
 /// The place of each offset; `offsets` must ascend.
 pub(super) fn places(body: &str, offsets: &[usize]) -> Vec<Place> {
     if offsets.is_empty() {
         return Vec::new();
+    }
+    if body.lines().any(|line| nesting(line) > MAX_NESTING) {
+        return vec![Place::Ignored(Ignored::TooDeep); offsets.len()];
     }
     let options = Options::ENABLE_TABLES
         | Options::ENABLE_FOOTNOTES
@@ -65,6 +72,29 @@ pub(super) fn places(body: &str, offsets: &[usize]) -> Vec<Place> {
     places.resize(offsets.len(), Place::Ignored(Ignored::Hidden));
     quote_fences(body, offsets, &mut places);
     places
+}
+
+/// How many quotes, list items and footnotes a line may open, at most.
+fn nesting(line: &str) -> usize {
+    let mut count = 0;
+    let mut rest = line;
+    loop {
+        rest = rest.trim_start_matches([' ', '\t']);
+        let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        let after = if let Some(after) = rest.strip_prefix('>') {
+            Some(after)
+        } else if rest.starts_with("[^") {
+            rest.split_once("]:").map(|(_, after)| after)
+        } else {
+            let bullet = if digits > 0 { &['.', ')'][..] } else { &['-', '*', '+'][..] };
+            rest[digits..].strip_prefix(bullet).filter(|after| after.starts_with([' ', '\t']))
+        };
+        match after {
+            Some(after) => rest = after,
+            None => return count,
+        }
+        count += 1;
+    }
 }
 
 /// What is open around the current event. Counters, because a stack of a hostile comment may be deep.
