@@ -20,7 +20,7 @@ pub fn after(action: &Action, tries: u32, fault: &Fault) -> Retry {
         Action::Release { .. } | Action::Stop { .. } => u32::MAX,
         Action::Report { .. } | Action::SetStatus { .. } => 300,
         Action::Examine { .. } | Action::Prepare { .. } => 9,
-        Action::Execute { .. } => 0,
+        Action::Execute { .. } => 5,
     };
     let is_hopeless = !fault.is_passing && !matches!(action, Action::Release { .. } | Action::Stop { .. });
     if is_hopeless || tries >= most {

@@ -55,7 +55,7 @@ pub fn decide(world: &World, event: &Event, policy: &Policy, now: Time) -> Decis
         }
         Event::Released { run } => deciding.run(*run, RunChange::Released),
         Event::Reported { pull, comment, digest } => deciding.reported(pull, *comment, digest),
-        Event::StatusSet { .. } => {}
+        Event::StatusSet { .. } | Event::Settled { .. } => {}
         Event::ActionFailed { action, tries, fault } => deciding.action_failed(action, *tries, fault),
         Event::OperatorAsked { ask } => deciding.operator_asked(ask),
         Event::TimePassed => deciding.time_passed(),
@@ -113,9 +113,20 @@ impl Deciding<'_> {
         self.run(run, RunChange::CancelAsked { cancel: Cancel { by, why: why.to_owned() } });
         if was_running {
             self.act(Action::Stop { run });
+            self.hasten(run);
             self.report_run(run);
         } else {
             self.conclude(run, Some(why.to_owned()));
+        }
+    }
+
+    /// What waits to be tried again is tried now, sees that it is to stop, and ends.
+    fn hasten(&mut self, run: RunId) {
+        let Some(state) = self.world.runs.get(&run) else { return };
+        match state.open_attempt().map(|attempt| attempt.id.clone()) {
+            Some(attempt) => self.act(Action::Execute { attempt }),
+            None if state.phase == Phase::Preparing => self.act(Action::Prepare { run }),
+            None => {}
         }
     }
 
@@ -194,3 +205,6 @@ pub fn is_lapsed(run: &super::run::Run, now: Time) -> bool {
 fn is_worth_a_retry(outcome: Outcome) -> bool {
     outcome.is_bad()
 }
+
+#[cfg(test)]
+mod tests;

@@ -51,6 +51,8 @@ pub enum Event {
     Reported { pull: PullId, comment: u64, digest: String },
     /// The status of a run is on the forge.
     StatusSet { run: RunId },
+    /// An action needed nothing to be done any more, or has been done without anything to record.
+    Settled { run: RunId },
     /// An action could not be done.
     ActionFailed { action: Action, tries: u32, fault: Fault },
     /// A person at the command line asked for something.
@@ -87,7 +89,10 @@ impl Event {
                 comment: Some(comment.clone()),
                 run: None,
             },
-            Self::Prepared { run, .. } | Self::Released { run } | Self::StatusSet { run } => run_of(*run),
+            Self::Prepared { run, .. }
+            | Self::Released { run }
+            | Self::StatusSet { run }
+            | Self::Settled { run } => run_of(*run),
             Self::AttemptStarted { attempt } | Self::AttemptEnded { attempt, .. } => run_of(attempt.run),
             Self::Reported { pull, .. } => Concern { pull: Some(pull.clone()), ..Concern::default() },
             Self::ActionFailed { action, .. } => match action {
@@ -119,6 +124,7 @@ impl Event {
             Self::Released { .. } => "released",
             Self::Reported { .. } => "reported",
             Self::StatusSet { .. } => "status_set",
+            Self::Settled { .. } => "settled",
             Self::ActionFailed { .. } => "action_failed",
             Self::OperatorAsked { .. } => "operator_asked",
             Self::TimePassed => "time_passed",

@@ -26,3 +26,4 @@ pub mod outcome;
 pub mod verdict;
 
 pub mod neutral;
+pub mod report;

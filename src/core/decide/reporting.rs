@@ -11,7 +11,9 @@ impl Deciding<'_> {
         if !self.has_reports(pull) {
             return;
         }
-        let posted = self.world.pulls.get(pull).and_then(|pull| pull.posted.as_ref());
+        // A pull request that the forge does not show has nowhere to be told.
+        let Some(known) = self.world.pulls.get(pull) else { return };
+        let posted = known.posted.as_ref();
         let at = posted.map_or(self.now, |posted| (posted.at + self.policy.report_interval).max(self.now));
         self.act_at(Action::Report { pull: pull.clone() }, at, 0);
     }

@@ -1,0 +1,372 @@
+//! What the forge is told: one comment for a pull request, one status for a run. Both are made from the state alone, so
+//! they are never about the past, and the same state gives the same bytes.
+
+use std::fmt::Write as _;
+
+use super::ledger::{Entry, Fate};
+use super::neutral;
+use super::outcome::{Outcome, TestResult};
+use super::run::{Phase, Run, TierRun};
+use super::time::{for_people, length_for_people};
+use super::verdict::Verdict;
+use super::world::Pull;
+
+/// Commands whose fates are shown.
+const ANSWERS: usize = 6;
+/// Failures that are shown in full.
+const FAILURES: usize = 10;
+/// Lines of a traceback that are shown.
+const TRACEBACK_LINES: usize = 15;
+
+/// What a report is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct View<'a> {
+    /// The pull request.
+    pub pull: &'a Pull,
+    /// Its latest comments with commands, the newest first.
+    pub comments: &'a [Entry],
+    /// Its latest runs, the newest first.
+    pub runs: &'a [Run],
+    /// Where the pages are; no trailing slash.
+    pub public_url: Option<&'a str>,
+    /// How an offer is accepted: `!accept`.
+    pub accept: &'a str,
+}
+
+/// The short form of what is told about a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Light {
+    /// Waiting or running.
+    Pending,
+    /// The verdict is pass, or all was skipped as declared.
+    Green,
+    /// The verdict is fail: the author's.
+    Red,
+    /// Unverified, cancelled or errored: not the author's.
+    Grey,
+}
+
+/// The light and the one line of a run's status.
+pub fn status(run: &Run) -> (Light, String) {
+    let line = headline(run);
+    let light = match run.phase {
+        _ if !run.phase.is_ended() && run.verdict.is_none() => Light::Pending,
+        Phase::Cancelled | Phase::Rejected | Phase::Expired => Light::Grey,
+        _ => match run.verdict {
+            Some(Verdict::Pass | Verdict::Skip) => Light::Green,
+            Some(Verdict::Fail) => Light::Red,
+            Some(Verdict::Unverified) | None => Light::Grey,
+        },
+    };
+    (light, line)
+}
+
+/// One line on where a run stands, without anything that a stranger wrote.
+pub fn headline(run: &Run) -> String {
+    match (run.phase, run.verdict) {
+        (Phase::Offered, _) => "waits to be accepted".to_owned(),
+        (Phase::Accepted | Phase::Waiting, _) => "waits in the queue".to_owned(),
+        (Phase::Preparing, None) => "is being prepared".to_owned(),
+        (Phase::Available, None) => match run.tiers.iter().find(|tier| tier.verdict.is_none()) {
+            Some(tier) => format!("runs tier {}", tier.tier.name),
+            None => "runs".to_owned(),
+        },
+        (Phase::Cancelled, _) => "cancelled".to_owned(),
+        (Phase::Rejected, _) => "turned down".to_owned(),
+        (Phase::Expired, _) => "lapsed".to_owned(),
+        (_, Some(verdict)) if run.cancel.is_none() => {
+            let counted = count(run);
+            if counted.is_empty() {
+                verdict.word().to_owned()
+            } else {
+                format!("{}: {counted}", verdict.word())
+            }
+        }
+        _ => "is being stopped".to_owned(),
+    }
+}
+
+/// `2 passed, 1 failed, 1 skipped` over the last tier that has tests of its own; empty when none has.
+fn count(run: &Run) -> String {
+    let tier = run.tiers.iter().rev().filter(|tier| !tier.tier.is_opt_in).find(|tier| !tier.tests.is_empty());
+    let Some(tier) = tier else { return String::new() };
+    let mut counts: Vec<(Outcome, usize)> = Vec::new();
+    for test in &tier.tests {
+        match counts.iter_mut().find(|(outcome, _)| *outcome == test.outcome) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((test.outcome, 1)),
+        }
+    }
+    counts.sort();
+    counts
+        .iter()
+        .map(|(outcome, count)| format!("{count} {}", outcome.words()))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// The comment on a pull request, at most `limit` characters. `hidden` is the marker by which docent finds it again.
+pub fn comment(view: &View<'_>, hidden: &str, limit: usize) -> String {
+    for failures in [FAILURES, 3, 1, 0] {
+        let text = compose(view, hidden, failures);
+        if text.chars().count() <= limit {
+            return text;
+        }
+    }
+    let run = view.runs.first().map(headline).unwrap_or_default();
+    format!(
+        "<!-- {hidden} -->\n{run}: the report is too long for a comment{}\n",
+        link(view, "; it is on the pages")
+    )
+    .chars()
+    .take(limit)
+    .collect()
+}
+
+fn compose(view: &View<'_>, hidden: &str, failures: usize) -> String {
+    let mut text = format!("<!-- {hidden} -->\n");
+    let shown = view.runs.iter().find(|run| run.phase.is_live() || run.verdict.is_some());
+    match shown {
+        Some(run) => write_run(&mut text, view, run, failures),
+        None => text.push_str("### docent\n"),
+    }
+    for offer in view.runs.iter().filter(|run| run.phase == Phase::Offered) {
+        write_offer(&mut text, view, offer);
+    }
+    write_answers(&mut text, view);
+    write_history(&mut text, view, shown);
+    text
+}
+
+fn write_run(text: &mut String, view: &View<'_>, run: &Run, failures: usize) {
+    let sign = match (run.phase, run.verdict) {
+        (Phase::Cancelled, _) => "■",
+        (_, Some(verdict)) if run.cancel.is_none() => verdict.sign(),
+        _ => "●",
+    };
+    let sha = run.request.sha.as_ref().map(|sha| sha.short()).unwrap_or("no commit");
+    let _ = writeln!(text, "### {sign} {}\n", headline(run));
+    let took = run.started_at.zip(run.ended_at).map(|(from, to)| length_for_people(to - from));
+    let took = took.map(|took| format!(" · took {took}")).unwrap_or_default();
+    let page = page_of(view, run).map(|page| format!(" · [all of it]({page})")).unwrap_or_default();
+    let _ = writeln!(text, "Run {} at `{sha}`{took}{page}", run.id);
+    if run.request.sha.as_ref().is_some_and(|sha| *sha != view.pull.now.head) {
+        let head = view.pull.now.head.short();
+        let _ = writeln!(text, "\nThe head has moved on to `{head}`, which this run does not speak of.");
+    }
+    if let Some(reason) = &run.reason {
+        let _ = writeln!(text, "\n{}", neutral::inline(reason, 500));
+    }
+    if !run.tiers.is_empty() {
+        write_tiers(text, run);
+    }
+    write_failures(text, run, failures);
+    if let Some(extra) = run.extra_verdict {
+        let _ = writeln!(
+            text,
+            "\nExtra tests, which never move the verdict above: {} {}",
+            extra.sign(),
+            extra.word()
+        );
+    }
+    if let Some(plan) = run.plan.as_ref().filter(|plan| !plan.warnings.is_empty()) {
+        text.push('\n');
+        for warning in plan.warnings.iter().take(5) {
+            let _ = writeln!(text, "- {}", neutral::inline(warning, 300));
+        }
+    }
+    write_rest(text, run);
+}
+
+fn write_tiers(text: &mut String, run: &Run) {
+    text.push_str("\n| tier | | |\n| --- | --- | --- |\n");
+    for tier in &run.tiers {
+        let (sign, word) = match tier.verdict {
+            Some(verdict) => (verdict.sign(), verdict.word()),
+            None if tier.attempts.is_empty() => ("○", "waits"),
+            None => ("●", "runs"),
+        };
+        let _ = writeln!(text, "| {} | {sign} {word} | {} |", tier.tier.name, tier_note(tier));
+    }
+}
+
+fn tier_note(tier: &TierRun) -> String {
+    let mut notes = Vec::new();
+    let bad = tier.tests.iter().filter(|test| test.outcome.is_bad()).count();
+    if !tier.tests.is_empty() {
+        notes.push(format!("{} of {} not good", bad, tier.tests.len()));
+    }
+    let missing =
+        tier.planned.iter().filter(|name| !tier.tests.iter().any(|test| test.name == **name)).count();
+    if missing > 0 && tier.verdict.is_some() {
+        notes.push(format!("{missing} left no result"));
+    }
+    if let Some(attempt) = tier.attempts.last() {
+        if let Some(outcome) = attempt.outcome.filter(|outcome| outcome.is_bad()) {
+            notes.push(outcome.words().to_owned());
+        }
+        if !attempt.note.is_empty() {
+            notes.push(neutral::cell(&attempt.note, 200));
+        }
+        if tier.attempts.len() > 1 {
+            notes.push(format!("try {}", tier.attempts.len()));
+        }
+    }
+    notes.join(", ")
+}
+
+fn write_failures(text: &mut String, run: &Run, limit: usize) {
+    let bad: Vec<(&TierRun, &TestResult)> = run
+        .tiers
+        .iter()
+        .flat_map(|tier| tier.tests.iter().map(move |test| (tier, test)))
+        .filter(|(_, test)| test.outcome.is_bad())
+        .collect();
+    for (tier, test) in bad.iter().take(limit) {
+        write_failure(text, tier, test);
+    }
+    if bad.len() > limit {
+        let _ = writeln!(text, "\n… and {} more.", bad.len() - limit);
+    }
+}
+
+fn write_failure(text: &mut String, tier: &TierRun, test: &TestResult) {
+    let _ = writeln!(
+        text,
+        "\n#### {} {} — {}\n",
+        if test.outcome.is_ours() { "?" } else { "✘" },
+        neutral::path(&test.name),
+        test.outcome.words()
+    );
+    if let Some(cell) = &test.cell {
+        let mut place = format!("cell {}", cell.index);
+        match (cell.code_index, cell.execution_count) {
+            (Some(code), Some(count)) => {
+                let _ = write!(place, " (code cell {code}, In [{count}])");
+            }
+            (Some(code), None) => {
+                let _ = write!(place, " (code cell {code})");
+            }
+            _ => {}
+        }
+        if let Some(heading) = &cell.heading {
+            let _ = write!(place, " under {}", neutral::inline(heading, 120));
+        }
+        let _ = writeln!(text, "Tier {}, {place}", tier.tier.name);
+    } else {
+        let _ = writeln!(text, "Tier {}", tier.tier.name);
+    }
+    if let Some(exception) = &test.exception {
+        let value = if exception.value.is_empty() {
+            exception.name.clone()
+        } else {
+            format!("{}: {}", exception.name, exception.value)
+        };
+        let _ = writeln!(text, "\n{}", neutral::inline(&value, 400));
+    } else if !test.message.is_empty() {
+        let _ = writeln!(text, "\n{}", neutral::inline(&test.message, 400));
+    }
+    if let Some(excerpt) = test.cell.as_ref().and_then(|cell| cell.excerpt.as_ref()) {
+        let _ = write!(text, "\n{}", neutral::block(excerpt, 20, 2000));
+    }
+    if let Some(exception) = test.exception.as_ref().filter(|exception| !exception.traceback.is_empty()) {
+        let traceback = neutral::block(&exception.traceback.join("\n"), TRACEBACK_LINES, 4000);
+        fold(text, "traceback", &traceback);
+    }
+    if !test.stderr.is_empty() {
+        fold(text, "standard error", &neutral::block(&test.stderr, 10, 2000));
+    }
+}
+
+fn write_rest(text: &mut String, run: &Run) {
+    let good: Vec<&TestResult> =
+        run.tiers.iter().flat_map(|tier| &tier.tests).filter(|test| !test.outcome.is_bad()).collect();
+    if good.is_empty() || run.verdict.is_none() {
+        return;
+    }
+    let mut list = String::new();
+    for test in good.iter().take(100) {
+        let why = if test.message.is_empty() {
+            String::new()
+        } else {
+            format!(": {}", neutral::inline(&test.message, 120))
+        };
+        let seconds = if test.seconds > 0.0 { format!(", {:.1} s", test.seconds) } else { String::new() };
+        let _ = writeln!(list, "- {} {}{seconds}{why}", neutral::path(&test.name), test.outcome.words());
+    }
+    if good.len() > 100 {
+        let _ = writeln!(list, "- … and {} more", good.len() - 100);
+    }
+    fold(text, "passed and skipped", &list);
+}
+
+fn write_offer(text: &mut String, view: &View<'_>, offer: &Run) {
+    let sha = offer.request.sha.as_ref().map(|sha| sha.short()).unwrap_or_default();
+    let until = offer.expires_at.map(for_people).unwrap_or_default();
+    let _ = writeln!(
+        text,
+        "\n**Offer {}**: {} asks to run `{sha}`. Somebody who may can write `{} {sha}` until {until}.",
+        offer.id,
+        neutral::inline(offer.request.by.name(), 60),
+        view.accept,
+    );
+}
+
+fn write_answers(text: &mut String, view: &View<'_>) {
+    let mut lines = String::new();
+    let asked = view.comments.iter().flat_map(|entry| entry.commands.iter().map(move |asked| (entry, asked)));
+    for (entry, asked) in asked.filter(|(_, asked)| !is_silent(&asked.fate)).take(ANSWERS) {
+        let who = entry.author.as_ref().map_or("somebody", |actor| actor.login.as_str());
+        let (command, who) = (neutral::inline(&asked.text, 80), neutral::inline(who, 60));
+        let _ = writeln!(lines, "- {command} of {who}: {}", answer(&asked.fate));
+    }
+    if !lines.is_empty() {
+        let _ = write!(text, "\n**Commands**, the newest first\n\n{lines}");
+    }
+}
+
+/// Quoted and pasted commands have a row in the ledger, but nobody waits for an answer to them.
+fn is_silent(fate: &Fate) -> bool {
+    matches!(fate, Fate::Ignored { why } if !why.contains("edited"))
+}
+
+fn answer(fate: &Fate) -> String {
+    match fate {
+        Fate::Pending => "being looked at".to_owned(),
+        Fate::Accepted { run } => format!("accepted as run {run}"),
+        Fate::Offered { run } => format!("offer {run}, waits to be accepted"),
+        Fate::Answered { text } => neutral::inline(text, 400),
+        Fate::Refused { refusal } => {
+            format!("refused ({}): {}", refusal.code, neutral::inline(&refusal.text, 400))
+        }
+        Fate::NotUnderstood { text } => format!("not understood: {}", neutral::inline(text, 400)),
+        Fate::Superseded { by } => format!("superseded by run {by}"),
+        Fate::Ignored { why } => format!("ignored: {}", neutral::inline(why, 300)),
+    }
+}
+
+fn write_history(text: &mut String, view: &View<'_>, shown: Option<&Run>) {
+    let mut lines = String::new();
+    let earlier = view.runs.iter().filter(|run| shown.is_none_or(|shown| shown.id != run.id));
+    for run in earlier.filter(|run| run.phase != Phase::Offered).take(5) {
+        let sha = run.request.sha.as_ref().map(|sha| sha.short()).unwrap_or_default();
+        let _ = writeln!(lines, "- run {} at `{sha}`: {}", run.id, headline(run));
+    }
+    if !lines.is_empty() {
+        fold(text, "earlier runs", &lines);
+    }
+}
+
+fn fold(text: &mut String, title: &str, body: &str) {
+    let _ = write!(text, "\n<details><summary>{title}</summary>\n\n{}\n\n</details>\n", body.trim_end());
+}
+
+/// The page of a run.
+pub fn page_of(view: &View<'_>, run: &Run) -> Option<String> {
+    view.public_url.map(|url| format!("{url}/runs/{}", run.id))
+}
+
+fn link(view: &View<'_>, words: &str) -> String {
+    let page = view.runs.first().and_then(|run| page_of(view, run));
+    page.map(|page| format!("{words}: {page}")).unwrap_or_default()
+}

@@ -1,0 +1,153 @@
+//! One attempt, from the job's description to results that are kept.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::Daemon;
+use super::dispatch::{ours, passing};
+use super::results;
+use crate::core::event::{AttemptEnding, Event, Fault};
+use crate::core::id::AttemptId;
+use crate::core::outcome::{Ending, TestResult};
+use crate::core::recipe::Tier;
+use crate::core::run::{Attempt, Kept, Run, TierRun};
+use crate::executor::{Executor, Job, Observation};
+use crate::forge::{Forge, Reporter};
+
+/// What a step may leave in `/out`, in bytes; beyond it the attempt errs instead of filling our disk.
+const MAX_COLLECTED: u64 = 2 << 30;
+
+impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F, R, E> {
+    /// Runs an attempt to its end, or takes up one that is under way.
+    pub(super) async fn execute(&self, id: &AttemptId) -> Result<Event, Fault> {
+        let Some(run) = self.0.store.run(id.run).await? else { return Ok(Event::Settled { run: id.run }) };
+        let Some((tier, attempt)) = open_attempt(&run, id) else {
+            return Ok(Event::Settled { run: id.run });
+        };
+        if run.cancel.is_some() && attempt.started_at.is_none() {
+            return Ok(ended(id, AttemptEnding::Ended { ending: Ending::Cancelled }));
+        }
+        if tier.tier.is_built_in() {
+            return Ok(built_in(id, &run, &tier.tier));
+        }
+        if attempt.started_at.is_some() && self.0.executor.observe(id).await? == Observation::Unknown {
+            let why = "the attempt was gone after docent had been restarted".to_owned();
+            return Ok(ended(id, AttemptEnding::Lost { why }));
+        }
+        let job = self.describe(&run, &tier.tier, id)?;
+        self.0.executor.submit(&job).await?;
+        self.step(Event::AttemptStarted { attempt: id.clone() }, None).await?;
+        let log = self.0.files.live_log(id);
+        let ending = self.0.executor.wait(id, &job.limits, &log).await?;
+        let out = self.out_dir(id);
+        self.0.executor.collect(id, &out, MAX_COLLECTED).await?;
+        let (files, attempt) = (self.0.files.clone(), id.clone());
+        let kept = tokio::task::spawn_blocking(move || -> std::io::Result<_> {
+            let (tests, unreadable) = results::read(&out);
+            Ok((tests, unreadable, files.keep_log(&attempt)?, files.keep_folder(&out)?))
+        });
+        let (tests, unreadable, log, artifacts): (Vec<TestResult>, _, Option<Kept>, Vec<Kept>) = kept
+            .await
+            .map_err(|error| passing(error.to_string()))?
+            .map_err(|error| passing(format!("the results of {id} could not be kept: {error}")))?;
+        for text in unreadable {
+            tracing::warn!(attempt = %id, %text, "a step left results that cannot be read");
+        }
+        Ok(Event::AttemptEnded {
+            attempt: id.clone(),
+            ending: AttemptEnding::Ended { ending },
+            tests,
+            log,
+            artifacts,
+        })
+    }
+
+    /// Removes what an attempt has left, once its results are recorded. What fails here is found again after a restart.
+    pub(super) async fn clear(&self, attempt: &AttemptId) {
+        if let Err(error) = self.0.executor.remove(attempt).await {
+            tracing::warn!(%attempt, %error, "could not be removed yet");
+        }
+        let _ = tokio::fs::remove_dir_all(self.out_dir(attempt)).await;
+        let _ = self.0.files.drop_live_log(attempt);
+    }
+
+    fn out_dir(&self, attempt: &AttemptId) -> PathBuf {
+        self.work_dir(attempt.run).join(format!("out-{attempt}"))
+    }
+
+    fn describe(&self, run: &Run, tier: &Tier, id: &AttemptId) -> Result<Job, Fault> {
+        let used = run.recipe.as_ref().ok_or_else(|| ours("the run has no recipe"))?;
+        let policy = self.policy();
+        let recipe = policy
+            .recipes
+            .get(&used.name)
+            .ok_or_else(|| ours(format!("the recipe {} is not there any more", used.name)))?;
+        let folder = self
+            .0
+            .shelf
+            .folder(&used.name)
+            .ok_or_else(|| ours(format!("the recipe {} has no folder", used.name)))?;
+        let plan = run.plan.clone().unwrap_or_default();
+        let document = serde_json::json!({
+            "run": run.id,
+            "sha": run.request.sha,
+            "tier": tier.name,
+            "extra": tier.is_opt_in,
+            "notebooks": plan.notebooks,
+            "extra_notebooks": plan.extra_notebooks,
+            "requirements": plan.requirements,
+            "settings": recipe.settings,
+            "limits": {
+                "memory_bytes": tier.limits.memory_bytes,
+                "cpus": tier.limits.cpus,
+                "timeout_seconds": tier.limits.timeout_seconds,
+            },
+        });
+        let sha = run.request.sha.as_ref().map(|sha| sha.as_str()).unwrap_or_default();
+        let variables = BTreeMap::from([
+            ("DOCENT_RUN".to_owned(), run.id.to_string()),
+            ("DOCENT_SHA".to_owned(), sha.to_owned()),
+            ("DOCENT_TIER".to_owned(), tier.name.clone()),
+            ("DOCENT_OUT".to_owned(), "/out".to_owned()),
+        ]);
+        Ok(Job {
+            attempt: id.clone(),
+            image: used.image.clone(),
+            recipe_name: used.name.clone(),
+            command: tier.run.clone(),
+            variables,
+            repo: self.checkout_dir(run),
+            recipe: folder.to_owned(),
+            inputs: BTreeMap::from([("plan.json".to_owned(), document.to_string().into_bytes())]),
+            environment: tier.environment,
+            network: tier.network,
+            limits: tier.limits,
+        })
+    }
+}
+
+fn open_attempt<'a>(run: &'a Run, id: &AttemptId) -> Option<(&'a TierRun, &'a Attempt)> {
+    let attempt = run.attempt(id).filter(|attempt| attempt.closed_at.is_none())?;
+    Some((run.tier(&id.tier)?, attempt))
+}
+
+/// A built-in tier has been done when the commit was looked at.
+fn built_in(id: &AttemptId, run: &Run, tier: &Tier) -> Event {
+    if tier.name != "validate" {
+        let why = format!("the tier {} has no command and is not built into docent", tier.name);
+        return ended(id, AttemptEnding::Errored { why });
+    }
+    let tests = run.plan.as_ref().map(|plan| plan.findings.clone()).unwrap_or_default();
+    let code = i32::from(tests.iter().any(|test| test.outcome.is_bad()));
+    Event::AttemptEnded {
+        attempt: id.clone(),
+        ending: AttemptEnding::Ended { ending: Ending::Exited { code } },
+        tests,
+        log: None,
+        artifacts: Vec::new(),
+    }
+}
+
+fn ended(id: &AttemptId, ending: AttemptEnding) -> Event {
+    Event::AttemptEnded { attempt: id.clone(), ending, tests: Vec::new(), log: None, artifacts: Vec::new() }
+}

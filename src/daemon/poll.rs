@@ -1,0 +1,277 @@
+//! Watching: prove the credential, learn what the repositories are, then poll for ever.
+//!
+//! A forge is not polled before its watch credential has been judged. Every observation is an event of its own; the cursor moves
+//! only after all of them are recorded, so that a death in between shows the same things again.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::{Daemon, Watched};
+use crate::core::event::{Event, Heartbeat};
+use crate::core::id::RepositoryId;
+use crate::core::pull::Repository;
+use crate::core::time;
+use crate::executor::Executor;
+use crate::forge::{Cursor, Forge, Observation, Poll, Proof, Reporter, Watch};
+use crate::store::StoreError;
+
+/// How often a repository is read whole, whatever the feeds say.
+const RECONCILE: time::Duration = time::Duration::hours(1);
+/// Repositories read whole in one poll, so that the slow lane stays slow.
+const RECONCILE_AT_ONCE: usize = 5;
+/// The longest wait after polls that failed.
+const MAX_PAUSE: Duration = Duration::from_secs(600);
+/// The interval while something is going on, at most.
+const LIVELY: Duration = Duration::from_secs(5);
+
+/// What is known of a forge before it is polled.
+#[derive(Debug, Clone)]
+pub struct Enrolment {
+    /// `[[forge]] name`.
+    pub forge: String,
+    /// What its watch credential can do.
+    pub proof: Proof,
+    /// Repositories that could not be looked up, and why.
+    pub missing: Vec<String>,
+}
+
+/// Why a forge is not watched.
+#[derive(Debug, thiserror::Error)]
+pub enum NotStarted {
+    /// The watch credential can write.
+    #[error(
+        "the watch credential of {forge} can write ({rights}): {evidence}. Give docent a token that can only read, or name \
+         each right in `allow_write_credential` of this forge"
+    )]
+    CanWrite { forge: String, rights: String, evidence: String },
+    /// The forge cannot be asked now.
+    #[error(transparent)]
+    Forge(#[from] crate::forge::ForgeError),
+    /// The state cannot be kept.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F, R, E> {
+    /// Judges the watch credential of a forge and looks its repositories up.
+    pub async fn enrol(&self, name: &str) -> Result<Enrolment, NotStarted> {
+        let Some(watched) = self.0.forges.get(name) else {
+            let proof = Proof::Unproven { why: "there is no such forge".to_owned() };
+            return Ok(Enrolment { forge: name.to_owned(), proof, missing: Vec::new() });
+        };
+        let missing = self.look_up(name, watched).await?;
+        let repositories = self.repositories_of(name);
+        let proof = watched.forge.prove(&repositories).await?;
+        judge(name, &proof, &watched.allowed_rights)?;
+        self.0.proofs.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), proof.clone());
+        Ok(Enrolment { forge: name.to_owned(), proof, missing })
+    }
+
+    /// Looks up what is not known yet. Gives what could not be found.
+    async fn look_up(&self, name: &str, watched: &Watched<F>) -> Result<Vec<String>, NotStarted> {
+        let mut missing = Vec::new();
+        let mut passing = None;
+        for (repository, policy) in &watched.repositories {
+            let is_known = {
+                let known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
+                known.get(name).is_some_and(|known| known.contains_key(repository))
+            };
+            if is_known {
+                continue;
+            }
+            match watched.forge.repository(repository).await {
+                Ok(found) => {
+                    if !found.name.eq_ignore_ascii_case(repository) {
+                        tracing::warn!(forge = name, configured = %repository, now = %found.name, "renamed: please update the configuration");
+                    }
+                    self.0.store.keep_repository(repository.clone(), found.clone()).await?;
+                    self.adopt(name, repository, found, policy);
+                }
+                Err(error) => {
+                    missing.push(format!("{repository}: {error}"));
+                    if error.is_passing() {
+                        passing = Some(error);
+                    }
+                }
+            }
+        }
+        match passing {
+            Some(error) if missing.len() == watched.repositories.len() => Err(error.into()),
+            _ => Ok(missing),
+        }
+    }
+
+    fn adopt(&self, forge: &str, name: &str, found: Repository, policy: &crate::core::policy::RepositoryPolicy) {
+        {
+            let mut held = self.0.policy.write().unwrap_or_else(PoisonError::into_inner);
+            let mut changed = (**held).clone();
+            changed.repositories.insert(found.id.clone(), policy.clone());
+            *held = Arc::new(changed);
+        }
+        let mut known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.entry(forge.to_owned()).or_default().insert(name.to_owned(), found);
+    }
+
+    fn repositories_of(&self, forge: &str) -> Vec<Repository> {
+        let known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(forge).map(|known| known.values().cloned().collect()).unwrap_or_default()
+    }
+
+    /// Watches one forge for ever.
+    pub(super) async fn watch(&self, name: &str) {
+        let Some(watched) = self.0.forges.get(name) else { return };
+        let mut failures = 0_u32;
+        loop {
+            let (began, began_at) = (Instant::now(), self.0.clock.now());
+            let (mut heartbeat, cursor, asked) = self.poll_once(name, watched).await;
+            let is_well = cursor.is_some();
+            failures = if is_well { 0 } else { failures.saturating_add(1) };
+            let pause = self.pause(name, watched.poll_interval, failures, asked).await;
+            heartbeat.milliseconds = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+            heartbeat.next_at = time::Duration::from_std(pause).ok().map(|pause| self.0.clock.now() + pause);
+            heartbeat.proof = self.proof_in_words(name);
+            for text in &heartbeat.failures {
+                tracing::warn!(forge = name, %text, "could not be read");
+            }
+            if let Err(error) = self.0.store.polled(name.to_owned(), cursor, heartbeat, began_at).await {
+                tracing::error!(forge = name, %error, "the poll could not be recorded; it will be repeated");
+            }
+            let poke = self.0.pokes.get(name);
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = async { match poke { Some(poke) => poke.notified().await, None => std::future::pending().await } } => {}
+            }
+        }
+    }
+
+    /// One poll. The cursor is none when nothing was read or not all of it was recorded.
+    async fn poll_once(
+        &self,
+        name: &str,
+        watched: &Watched<F>,
+    ) -> (Heartbeat, Option<Cursor>, Option<Duration>) {
+        let mut heartbeat = Heartbeat::default();
+        let is_judged = self.0.proofs.lock().unwrap_or_else(PoisonError::into_inner).contains_key(name);
+        let is_whole = self.repositories_of(name).len() == watched.repositories.len();
+        if !is_judged || !is_whole {
+            match self.enrol(name).await {
+                Ok(enrolment) => heartbeat.failures.extend(enrolment.missing),
+                Err(error) => {
+                    heartbeat.failures.push(error.to_string());
+                    if !is_judged {
+                        return (heartbeat, None, None);
+                    }
+                }
+            }
+        }
+        match self.read(name, watched).await {
+            Ok(poll) => {
+                heartbeat.requests = poll.requests;
+                heartbeat.observations = poll.observations.len() as u64;
+                for (repository, error) in &poll.failures {
+                    let place = repository.as_ref().map(|id| self.name_of(id)).unwrap_or_default();
+                    heartbeat.failures.push(format!("{place} {error}").trim().to_owned());
+                }
+                let pause = poll.pause.and_then(|pause| pause.to_std().ok());
+                match self.take_in(poll).await {
+                    Ok(cursor) => (heartbeat, Some(cursor), pause),
+                    Err(error) => {
+                        heartbeat.failures.push(error.to_string());
+                        (heartbeat, None, pause)
+                    }
+                }
+            }
+            Err(NotStarted::Forge(error)) => {
+                let pause = error.retry_after.map(Duration::from_secs);
+                heartbeat.failures.push(error.to_string());
+                (heartbeat, None, pause)
+            }
+            Err(error) => {
+                heartbeat.failures.push(error.to_string());
+                (heartbeat, None, None)
+            }
+        }
+    }
+
+    async fn read(&self, name: &str, watched: &Watched<F>) -> Result<Poll, NotStarted> {
+        let cursor: Cursor = self.0.store.cursor(name.to_owned()).await?.unwrap_or_default();
+        let repositories = self.repositories_of(name);
+        let reconcile = self.slow_lane(&cursor, &repositories);
+        let watch = Watch { repositories: &repositories, reconcile: &reconcile };
+        Ok(watched.forge.poll(watch, &cursor).await?)
+    }
+
+    /// Repositories whose turn it is to be read whole.
+    fn slow_lane(&self, cursor: &Cursor, repositories: &[Repository]) -> Vec<RepositoryId> {
+        let now = self.0.clock.now();
+        let mut due: BTreeMap<_, _> = BTreeMap::new();
+        for repository in repositories {
+            let seen = cursor.repositories.get(&repository.id.number).and_then(|seen| seen.reconciled_at);
+            if seen.is_some_and(|seen| now - seen >= RECONCILE) {
+                due.insert((seen, repository.id.number), repository.id.clone());
+            }
+        }
+        due.into_values().take(RECONCILE_AT_ONCE).collect()
+    }
+
+    async fn take_in(&self, poll: Poll) -> Result<Cursor, StoreError> {
+        for (number, name) in &poll.renamed {
+            tracing::warn!(number, now = %name, "a repository was renamed: please update the configuration");
+        }
+        for observation in poll.observations {
+            let event = match observation {
+                Observation::Pull { pull, observed_at } => Event::PullSeen { pull, observed_at },
+                Observation::Comment(comment) => Event::CommentSeen { comment },
+            };
+            self.step(event, None).await?;
+        }
+        Ok(poll.cursor)
+    }
+
+    /// Faster where a run is live, slower after failures, and never before the forge's own time.
+    async fn pause(
+        &self,
+        name: &str,
+        interval: Duration,
+        failures: u32,
+        asked: Option<Duration>,
+    ) -> Duration {
+        let runs = self.0.store.open_runs().await.unwrap_or_default();
+        let is_live = runs.iter().any(|run| {
+            run.phase.is_live() && run.request.pull.as_ref().is_some_and(|pull| pull.repository.forge == name)
+        });
+        let usual = if is_live { interval.min(LIVELY) } else { interval };
+        let backed_off = usual.saturating_mul(1 << failures.min(6)).min(MAX_PAUSE.max(interval));
+        backed_off.max(asked.unwrap_or_default())
+    }
+
+    fn name_of(&self, id: &RepositoryId) -> String {
+        self.repository(id).map_or_else(|| id.to_string(), |repository| repository.name)
+    }
+
+    fn proof_in_words(&self, name: &str) -> String {
+        let proofs = self.0.proofs.lock().unwrap_or_else(PoisonError::into_inner);
+        match proofs.get(name) {
+            Some(Proof::ReadOnly { evidence }) => format!("proven read-only: {evidence}"),
+            Some(Proof::CanWrite { rights, .. }) => {
+                format!("can write, as the operator has allowed: {}", rights.join(", "))
+            }
+            Some(Proof::Unproven { why }) => format!("unproven: {why}"),
+            None => "not judged yet".to_owned(),
+        }
+    }
+}
+
+/// A credential that can write is refused, unless the operator named each of its rights.
+fn judge(forge: &str, proof: &Proof, allowed: &[String]) -> Result<(), NotStarted> {
+    let Proof::CanWrite { rights, evidence } = proof else { return Ok(()) };
+    if !rights.is_empty() && rights.iter().all(|right| allowed.contains(right)) {
+        return Ok(());
+    }
+    Err(NotStarted::CanWrite {
+        forge: forge.to_owned(),
+        rights: rights.join(", "),
+        evidence: evidence.clone(),
+    })
+}

@@ -1,0 +1,158 @@
+//! From a run to a workspace and a plan: fetch the commit, look at it, decide what to run. Nothing of it is executed here.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use tokio_util::sync::CancellationToken;
+
+use super::Daemon;
+use super::dispatch::{ours, passing};
+use crate::core::event::{Event, Fault};
+use crate::core::id::RunId;
+use crate::core::notebook;
+use crate::core::run::{Phase, RecipeUse, Run};
+use crate::core::select;
+use crate::executor::Executor;
+use crate::forge::{Forge, Reporter};
+use crate::git::{BasicCredential, FetchLimits, FetchSource, GitError};
+
+/// The largest notebook that is read on the host, in bytes.
+const MAX_NOTEBOOK: u64 = 100 << 20;
+
+impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F, R, E> {
+    /// Fetches the commit of a run and looks at it.
+    pub(super) async fn prepare(&self, id: RunId, token: &CancellationToken) -> Result<Event, Fault> {
+        let Some(run) = self.0.store.run(id).await?.filter(|run| run.phase == Phase::Preparing) else {
+            return Ok(Event::Settled { run: id });
+        };
+        if run.cancel.is_some() {
+            return Err(ours("stopped on request"));
+        }
+        tokio::select! {
+            fetched = self.fetch(&run) => fetched?,
+            () = token.cancelled() => return Err(ours("stopped on request")),
+        }
+        let checkout = self.checkout_dir(&run);
+        let looked = tokio::task::spawn_blocking(move || look(&checkout));
+        let seen = looked.await.map_err(|error| passing(error.to_string()))??;
+        let policy = self.policy();
+        let name = match &run.request.recipe {
+            Some(name) => name.clone(),
+            None => self.0.shelf.detect(&seen.paths).map_err(|error| authors(error.to_string()))?.name.clone(),
+        };
+        let recipe = policy
+            .recipes
+            .get(&name)
+            .ok_or_else(|| ours(format!("the recipe {name} is not there any more")))?;
+        let plan = select::plan(&seen.paths, &seen.notebooks, &run.request.options, &run.request.only);
+        let recipe = RecipeUse {
+            name: recipe.name.clone(),
+            digest: recipe.digest.clone(),
+            image: recipe.image.clone(),
+        };
+        Ok(Event::Prepared { run: id, recipe, plan })
+    }
+
+    /// Where the commit of a run is, whole, once it is prepared.
+    pub(super) fn checkout_dir(&self, run: &Run) -> PathBuf {
+        let name = run.request.sha.as_ref().map_or("tree", |sha| sha.as_str());
+        self.work_dir(run.id).join(name)
+    }
+
+    async fn fetch(&self, run: &Run) -> Result<(), Fault> {
+        let folder = self.work_dir(run.id);
+        tokio::fs::create_dir_all(&folder)
+            .await
+            .map_err(|error| passing(format!("{}: {error}", folder.display())))?;
+        let into = self.checkout_dir(run);
+        let (Some(pull), Some(sha)) = (&run.request.pull, &run.request.sha) else {
+            let from = PathBuf::from(&run.request.place);
+            let copied = tokio::task::spawn_blocking(move || copy(&from, &into));
+            return copied.await.map_err(|error| passing(error.to_string()))?;
+        };
+        let (Some(watched), Some(repository)) =
+            (self.0.forges.get(&pull.repository.forge), self.repository(&pull.repository))
+        else {
+            return Err(ours("the repository is not watched any more"));
+        };
+        let (source, fallback_ref) = watched.forge.clone_source(&repository, Some(pull.number)).await?;
+        let credential = source.credential.map(|(username, token)| BasicCredential { username, token });
+        let source = FetchSource { url: source.url, credential, fallback_ref };
+        let checkout = self.0.git.fetch(&source, sha.as_str(), &into, &FetchLimits::default()).await?;
+        tracing::info!(run = %run.id, files = checkout.files, bytes = checkout.bytes, "fetched");
+        Ok(())
+    }
+}
+
+/// What is in a checkout, seen without following or running anything.
+struct Seen {
+    paths: Vec<String>,
+    notebooks: BTreeMap<String, Result<notebook::NotebookFacts, notebook::NotebookFault>>,
+}
+
+fn look(checkout: &Path) -> Result<Seen, Fault> {
+    let mut seen = Seen { paths: Vec::new(), notebooks: BTreeMap::new() };
+    for entry in walkdir::WalkDir::new(checkout).sort_by_file_name() {
+        let entry = entry.map_err(|error| passing(format!("the checkout cannot be read: {error}")))?;
+        if !entry.file_type().is_file() {
+            continue;
+        }
+        let relative = entry.path().strip_prefix(checkout).unwrap_or(entry.path());
+        let Some(path) = relative.to_str().map(str::to_owned) else { continue };
+        if path.ends_with(".ipynb") && select::is_candidate(&path) {
+            let size = entry.metadata().map(|meta| meta.len()).unwrap_or(u64::MAX);
+            let facts = if size > MAX_NOTEBOOK {
+                Err(notebook::NotebookFault::too_large(size, MAX_NOTEBOOK))
+            } else {
+                let bytes = std::fs::read(entry.path())
+                    .map_err(|error| passing(format!("the checkout cannot be read: {error}")))?;
+                notebook::inspect(&bytes)
+            };
+            seen.notebooks.insert(path.clone(), facts);
+        }
+        seen.paths.push(path);
+    }
+    Ok(seen)
+}
+
+/// Copies a local folder as it is, but for `.git`; links stay links.
+fn copy(from: &Path, into: &Path) -> Result<(), Fault> {
+    let failed = |path: &Path, error: &dyn std::fmt::Display| authors(format!("{}: {error}", path.display()));
+    if into.exists() {
+        return Ok(());
+    }
+    let partial = into.with_extension("partial");
+    let _ = std::fs::remove_dir_all(&partial);
+    let walk = walkdir::WalkDir::new(from).into_iter().filter_entry(|entry| entry.file_name() != ".git");
+    for entry in walk {
+        let entry = entry.map_err(|error| failed(from, &error))?;
+        let to = partial.join(entry.path().strip_prefix(from).unwrap_or(entry.path()));
+        let kind = entry.file_type();
+        let done = if kind.is_dir() {
+            std::fs::create_dir_all(&to)
+        } else if kind.is_symlink() {
+            std::fs::read_link(entry.path()).and_then(|target| std::os::unix::fs::symlink(target, &to))
+        } else if kind.is_file() {
+            std::fs::copy(entry.path(), &to).map(drop)
+        } else {
+            Ok(())
+        };
+        done.map_err(|error| failed(entry.path(), &error))?;
+    }
+    std::fs::rename(&partial, into).map_err(|error| failed(into, &error))
+}
+
+fn authors(text: impl Into<String>) -> Fault {
+    Fault { is_the_authors: true, ..ours(text) }
+}
+
+impl From<GitError> for Fault {
+    fn from(error: GitError) -> Self {
+        let text = error.to_string();
+        match error {
+            GitError::TooLarge { .. } | GitError::Unsafe { .. } => authors(text),
+            GitError::Unreachable { .. } | GitError::TimedOut { .. } => passing(text),
+            _ => ours(text),
+        }
+    }
+}

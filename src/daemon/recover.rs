@@ -1,0 +1,62 @@
+//! After a restart: whatever exists and belongs to nothing that lives is removed. What lives is taken up by its open action.
+
+use std::time::Duration;
+
+use super::Daemon;
+use crate::core::event::{Event, Fault};
+use crate::core::id::{AttemptId, RunId};
+use crate::core::run::Run;
+use crate::executor::Executor;
+use crate::forge::{Forge, Reporter};
+use crate::store::StoreError;
+
+/// How long to wait before the executor is asked again.
+const PAUSE: Duration = Duration::from_secs(10);
+
+impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F, R, E> {
+    /// Decides on the time that has passed while docent was not there.
+    pub(super) async fn recover_state(&self) -> Result<(), StoreError> {
+        self.step(Event::TimePassed, None).await.map(drop)
+    }
+
+    /// Removes orphans, trying again until the executor answers.
+    pub(super) async fn clean_up_until_done(&self) {
+        loop {
+            match self.clean_up().await {
+                Ok(0) => return,
+                Ok(count) => return tracing::info!(count, "removed what an earlier docent had left"),
+                Err(fault) => tracing::warn!(fault = %fault.text, "cannot look for leftovers yet"),
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    async fn clean_up(&self) -> Result<usize, Fault> {
+        // The inventory is taken before the state is read: what is made in between belongs to something that lives.
+        let inventory = self.0.executor.list().await?;
+        let folders = self.work_folders();
+        let open = self.0.store.open_runs().await?;
+        let mut count = 0;
+        for attempt in inventory.attempts.iter().filter(|attempt| !is_open(&open, attempt)) {
+            self.0.executor.remove(attempt).await?;
+            self.0.files.drop_live_log(attempt).ok();
+            count += 1;
+        }
+        let is_dead = |run: &&RunId| !open.iter().any(|open| open.id == **run && open.phase.is_running());
+        for run in inventory.runs.iter().chain(&folders).filter(is_dead) {
+            self.tear_down(*run).await?;
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    fn work_folders(&self) -> Vec<RunId> {
+        let entries = std::fs::read_dir(self.0.state_dir.join("work")).into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok().map(RunId)).collect()
+    }
+}
+
+fn is_open(runs: &[Run], attempt: &AttemptId) -> bool {
+    let run = runs.iter().find(|run| run.id == attempt.run);
+    run.and_then(|run| run.attempt(attempt)).is_some_and(|attempt| attempt.closed_at.is_none())
+}

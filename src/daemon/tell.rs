@@ -1,0 +1,81 @@
+//! Telling the forge: the comment and the status, made from the state at this moment.
+
+use sha2::{Digest, Sha256};
+
+use super::Daemon;
+use super::dispatch::{ours, passing};
+use crate::core::event::{Event, Fault};
+use crate::core::id::{PullId, RunId};
+use crate::core::report::{self, Light, View};
+use crate::executor::Executor;
+use crate::forge::{Forge, ForgeErrorKind, Reporter, Status, StatusState};
+
+/// Commands and runs that a comment is made of.
+const REMEMBERED: u32 = 12;
+
+impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F, R, E> {
+    /// Brings the comment of a pull request up to date.
+    pub(super) async fn report(&self, id: &PullId) -> Result<Event, Fault> {
+        let (Some(reporter), Some(repository)) =
+            (self.0.reporters.get(&id.repository.forge), self.repository(&id.repository))
+        else {
+            return Err(ours("there is no report credential for this repository"));
+        };
+        let store = &self.0.store;
+        let Some(pull) = store.pull(id).await? else { return Err(ours("the pull request is not known")) };
+        let comments = store.comments_of_pull(id, REMEMBERED).await?;
+        let runs = store.runs_of_pull(id, REMEMBERED).await?;
+        let policy = self.policy();
+        let accept = format!("{}{}", policy.grammar.marker, policy.grammar.words.accept);
+        let view = View {
+            pull: &pull,
+            comments: &comments,
+            runs: &runs,
+            public_url: policy.public_url.as_deref(),
+            accept: &accept,
+        };
+        let body = report::comment(&view, &policy.marker, reporter.comment_limit());
+        let digest: String =
+            Sha256::digest(body.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+        if let Some(posted) = pull.posted.as_ref().filter(|posted| posted.digest == digest) {
+            return Ok(Event::Reported { pull: id.clone(), comment: posted.comment, digest });
+        }
+        let known = pull.posted.as_ref().map(|posted| posted.comment);
+        let comment = reporter.comment(&repository, id, known, &policy.marker, &body).await?;
+        Ok(Event::Reported { pull: id.clone(), comment, digest })
+    }
+
+    /// Brings the status of a run up to date, where the report credential may.
+    pub(super) async fn set_status(&self, id: RunId) -> Result<Event, Fault> {
+        let Some(run) = self.0.store.run(id).await? else { return Ok(Event::Settled { run: id }) };
+        let (Some(pull), Some(sha)) = (&run.request.pull, &run.request.sha) else {
+            return Ok(Event::Settled { run: id });
+        };
+        let (Some(reporter), Some(repository)) =
+            (self.0.reporters.get(&pull.repository.forge), self.repository(&pull.repository))
+        else {
+            return Err(ours("there is no report credential for this repository"));
+        };
+        let (light, description) = report::status(&run);
+        let status = Status {
+            state: match light {
+                Light::Pending => StatusState::Pending,
+                Light::Green => StatusState::Success,
+                Light::Red => StatusState::Failure,
+                Light::Grey => StatusState::Error,
+            },
+            context: "docent".to_owned(),
+            description,
+            target_url: self.policy().public_url.as_ref().map(|url| format!("{url}/runs/{id}")),
+        };
+        match reporter.status(&repository, sha, &status).await {
+            Ok(()) => Ok(Event::StatusSet { run: id }),
+            Err(error) if error.kind == ForgeErrorKind::Forbidden => {
+                tracing::debug!(%error, "this report credential may comment but set no status");
+                Ok(Event::StatusSet { run: id })
+            }
+            Err(error) if error.is_passing() => Err(passing(error.to_string())),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
