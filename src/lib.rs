@@ -3,6 +3,8 @@
 //! Four floors, one direction: `core` decides, the edges (`forge`, `executor`, `store`, `git`, …) act,
 //! `daemon` and `web` tie them together, `cli` names the concrete adapters. `docs/architecture.md` is the map.
 
+#![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 pub mod core;
 
 pub mod executor;

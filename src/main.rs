@@ -1,1 +1,3 @@
+#![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 fn main() {}
