@@ -1,1 +1,3 @@
 //! An embedded forge and a sample repository, for `docent demo` and for the scenario tests.
+
+pub mod forge;

@@ -1,0 +1,439 @@
+//! What tests and the demonstration do to the forge from Rust: make accounts, commits and pull requests, and look at the result.
+//!
+//! Names that do not exist are a mistake of the caller, not something from outside: each call here that needs
+//! a repository, account or pull request panics with a clear message when there is none.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+
+use super::scope::Scopes;
+use super::state::{EntryKind, Right, State};
+use super::{EmbeddedForge, bare, lock, push, random_secret};
+
+/// A comment as the forge holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Comment {
+    /// Its number.
+    pub id: u64,
+    /// Login of who wrote it.
+    pub author: String,
+    /// The text.
+    pub body: String,
+    /// When it was made, in whole seconds.
+    pub created_at: DateTime<Utc>,
+    /// When it was last changed.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// A commit status as the forge holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// Its number.
+    pub id: u64,
+    /// `pending`, `success`, `error`, `failure`, `warning` or `skipped`.
+    pub state: String,
+    /// Which check.
+    pub context: String,
+    /// One line for people.
+    pub description: String,
+    /// Page for people, or empty.
+    pub target_url: String,
+    /// Login of who set it.
+    pub creator: String,
+}
+
+impl State {
+    fn want_account(&self, login: &str) -> u64 {
+        match self.account_named(login) {
+            Some(account) => account.id,
+            None => panic!("the embedded forge has no account «{login}»: make it first"),
+        }
+    }
+
+    fn want_repository(&self, name: &str) -> u64 {
+        match self.repository_named(name) {
+            Some(repository) => repository.id,
+            None => panic!("the embedded forge has no repository «{name}»: make it first"),
+        }
+    }
+}
+
+/// A git step of a set-up that cannot fail but for a broken machine.
+fn done<T>(what: &str, result: std::io::Result<T>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(error) => panic!("the embedded forge could not {what}: {error}"),
+    }
+}
+
+impl EmbeddedForge {
+    // Who there is.
+
+    /// Makes a person's account. Gives its number.
+    pub fn account(&self, login: &str) -> u64 {
+        lock(&self.shared.state).add_account(login, false, random_secret())
+    }
+
+    /// Makes the account of a site administrator.
+    pub fn admin(&self, login: &str) -> u64 {
+        let id = self.account(login);
+        if let Some(account) = lock(&self.shared.state).accounts.get_mut(&id) {
+            account.is_admin = true;
+        }
+        id
+    }
+
+    /// Makes an organisation without members.
+    pub fn organisation(&self, name: &str) -> u64 {
+        lock(&self.shared.state).add_account(name, true, random_secret())
+    }
+
+    /// Makes a team of an organisation, with one right in all its repositories. Gives its number.
+    pub fn team(&self, organisation: &str, name: &str, right: Right, members: &[&str]) -> u64 {
+        let mut state = lock(&self.shared.state);
+        let organisation = state.want_account(organisation);
+        let id = state.add_team(organisation, name, right);
+        let members: Vec<u64> = members.iter().map(|login| state.want_account(login)).collect();
+        if let Some(team) = state.teams.get_mut(&id) {
+            team.members.extend(members);
+        }
+        id
+    }
+
+    /// The account's password: for HTTP Basic, as the token routes ask for it.
+    pub fn password(&self, login: &str) -> String {
+        let state = lock(&self.shared.state);
+        let id = state.want_account(login);
+        state.accounts[&id].password.clone()
+    }
+
+    /// Makes a token with these scopes (`read:issue`, `all`, `public-only`, …).
+    pub fn token(&self, login: &str, scopes: &[&str]) -> String {
+        let scopes = match Scopes::parse(scopes.iter().copied()) {
+            Ok(scopes) => scopes,
+            Err(word) => panic!("«{word}» is not a scope"),
+        };
+        let (mut state, secret) = (lock(&self.shared.state), random_secret());
+        let account = state.want_account(login);
+        let name = format!("token-{}", state.tokens.len() + 1);
+        state.add_token(account, &name, secret.clone(), scopes);
+        secret
+    }
+
+    /// Takes a token away: it is answered with 401 from now on.
+    pub fn revoke(&self, token: &str) {
+        lock(&self.shared.state).tokens.retain(|t| t.secret != token);
+    }
+
+    // What there is.
+
+    /// Makes an empty repository of an account or organisation, with the default branch `main`. Gives its number.
+    pub fn repository(&self, owner: &str, name: &str, private: bool) -> u64 {
+        let _one_at_a_time = lock(&self.shared.changes);
+        let id = {
+            let mut state = lock(&self.shared.state);
+            let owner = state.want_account(owner);
+            state.add_repository(owner, name, private, None)
+        };
+        done("make a repository", bare::init(&self.shared.git_directory(id), "main"));
+        id
+    }
+
+    /// Gives an account a right in a repository; [`Right::None`] takes it away.
+    pub fn permit(&self, repository: &str, login: &str, right: Right) {
+        let mut state = lock(&self.shared.state);
+        let (repository, account) = (state.want_repository(repository), state.want_account(login));
+        if let Some(repository) = state.repositories.get_mut(&repository) {
+            match right {
+                Right::None => repository.collaborators.remove(&account),
+                _ => repository.collaborators.insert(account, right),
+            };
+        }
+    }
+
+    /// Puts a commit on a branch (made from the default branch if it is new) with the same effects as a push by the owner
+    /// of the repository. Gives the commit.
+    pub fn commit(&self, repository: &str, branch: &str, files: &[(&str, &[u8])]) -> String {
+        self.commit_as(repository, branch, None, files)
+    }
+
+    /// As [`Self::commit`], pushed by an account.
+    pub fn commit_as(
+        &self,
+        repository: &str,
+        branch: &str,
+        author: Option<&str>,
+        files: &[(&str, &[u8])],
+    ) -> String {
+        self.put_commit(repository, branch, author, files, false)
+    }
+
+    /// Replaces the last commit of a branch by another with these files, as a force push does. Gives the new commit.
+    pub fn force_push(&self, repository: &str, branch: &str, files: &[(&str, &[u8])]) -> String {
+        self.put_commit(repository, branch, None, files, true)
+    }
+
+    fn put_commit(
+        &self,
+        repository: &str,
+        branch: &str,
+        author: Option<&str>,
+        files: &[(&str, &[u8])],
+        replace: bool,
+    ) -> String {
+        let shared = &self.shared;
+        let _one_at_a_time = lock(&shared.changes);
+        let (id, account, name, at, known, default) = {
+            let state = lock(&shared.state);
+            let id = state.want_repository(repository);
+            let owned = &state.repositories[&id];
+            let account = author.map_or(owned.owner, |login| state.want_account(login));
+            let known = owned.branches.get(branch).cloned();
+            let default = owned.branches.get(&owned.default_branch).cloned();
+            (id, account, state.login(account).to_owned(), state.now(), known, default)
+        };
+        let directory = shared.git_directory(id);
+        let parent = match (replace, known) {
+            (true, Some(tip)) => bare::resolve(&directory, &format!("{tip}^")),
+            (_, known) => known.or(default),
+        };
+        // Two commits of the same files in the same second must not be one.
+        let message = format!("Change {}\n\n{}", files.first().map_or("nothing", |f| f.0), random_secret());
+        let email = format!("{name}@example.org");
+        let by = bare::Signature { name: &name, email: &email, at };
+        let files: Vec<bare::FileChange<'_>> =
+            files.iter().map(|(path, content)| (*path, Some(*content))).collect();
+        let made = bare::commit(&directory, branch, parent.as_deref(), &by, &message, &files);
+        let sha = done("commit", made);
+        done("follow a push", push::follow(shared, id, account));
+        sha
+    }
+
+    /// Points a branch at a commit that the repository has, as a push by its owner.
+    pub fn set_branch(&self, repository: &str, branch: &str, sha: &str) {
+        let _one_at_a_time = lock(&self.shared.changes);
+        let (id, owner) = self.repository_and_owner(repository);
+        done("move a branch", bare::set_branch(&self.shared.git_directory(id), branch, sha));
+        done("follow a push", push::follow(&self.shared, id, owner));
+    }
+
+    /// Deletes a branch: pull requests from it or into it are closed.
+    pub fn delete_branch(&self, repository: &str, branch: &str) {
+        let _one_at_a_time = lock(&self.shared.changes);
+        let (id, owner) = self.repository_and_owner(repository);
+        done("delete a branch", bare::delete_branch(&self.shared.git_directory(id), branch));
+        done("follow a push", push::follow(&self.shared, id, owner));
+    }
+
+    fn repository_and_owner(&self, repository: &str) -> (u64, u64) {
+        let state = lock(&self.shared.state);
+        let id = state.want_repository(repository);
+        (id, state.repositories[&id].owner)
+    }
+
+    /// Forks a repository to `owner`, under the same name. Gives the fork's number.
+    pub fn fork(&self, repository: &str, owner: &str) -> u64 {
+        let _one_at_a_time = lock(&self.shared.changes);
+        let (from, owner) = {
+            let state = lock(&self.shared.state);
+            (state.want_repository(repository), state.want_account(owner))
+        };
+        done("fork", self.shared.fork(from, owner, None))
+    }
+
+    /// Deletes a repository. Pull requests from it are closed and have no head repository any more.
+    pub fn delete_repository(&self, repository: &str) {
+        let _one_at_a_time = lock(&self.shared.changes);
+        let (id, owner) = self.repository_and_owner(repository);
+        lock(&self.shared.state).remove_repository(id, owner);
+        done("delete a repository", std::fs::remove_dir_all(self.shared.git_directory(id)));
+    }
+
+    /// Gives a repository another name under the same owner; the old one redirects.
+    pub fn rename(&self, repository: &str, name: &str) {
+        let mut state = lock(&self.shared.state);
+        let id = state.want_repository(repository);
+        state.rename(id, name);
+    }
+
+    /// Nothing can be written to it any more.
+    pub fn archive(&self, repository: &str) {
+        let mut state = lock(&self.shared.state);
+        let id = state.want_repository(repository);
+        if let Some(repository) = state.repositories.get_mut(&id) {
+            repository.is_archived = true;
+        }
+    }
+
+    /// Branch → commit.
+    pub fn branches(&self, repository: &str) -> BTreeMap<String, String> {
+        let state = lock(&self.shared.state);
+        let id = state.want_repository(repository);
+        state.repositories[&id].branches.clone()
+    }
+
+    // Pull requests and what is said on them.
+
+    /// Opens a pull request from `branch` or `fork-owner:branch`. Gives its number.
+    pub fn pull(&self, repository: &str, author: &str, title: &str, head: &str, base: &str) -> u64 {
+        let (id, author, head_repository, head_branch) = {
+            let state = lock(&self.shared.state);
+            let id = state.want_repository(repository);
+            let head = match head.split_once(':') {
+                Some((owner, branch)) => {
+                    let owner = state.want_account(owner);
+                    let fork =
+                        state.repositories.values().find(|r| r.owner == owner && r.fork_of == Some(id));
+                    (fork.map_or(id, |f| f.id), branch)
+                }
+                None => (id, head),
+            };
+            (id, state.want_account(author), head.0, head.1.to_owned())
+        };
+        let opened = push::open(
+            &self.shared,
+            &push::Opening {
+                repository: id,
+                author,
+                title,
+                body: "",
+                head_repository,
+                head_branch: &head_branch,
+                base_branch: base,
+            },
+        );
+        done("open a pull request", opened.map_err(std::io::Error::other))
+    }
+
+    /// The head of a pull request as the forge shows it now.
+    pub fn head(&self, repository: &str, number: u64) -> String {
+        let state = lock(&self.shared.state);
+        let id = state.want_repository(repository);
+        let Some(pull) = state.pull(id, number) else { panic!("{repository} has no pull request {number}") };
+        let live = pull.head_repository.and_then(|r| state.repositories.get(&r));
+        live.and_then(|r| r.branches.get(&pull.head_branch)).unwrap_or(&pull.head_sha).clone()
+    }
+
+    /// Writes a comment. Gives its number.
+    pub fn comment(&self, repository: &str, number: u64, author: &str, body: &str) -> u64 {
+        let mut state = lock(&self.shared.state);
+        let (id, author) = (state.want_repository(repository), state.want_account(author));
+        state.add_entry(id, number, author, body, EntryKind::Comment)
+    }
+
+    /// Changes a comment's text. The pull request's own date stays.
+    pub fn edit_comment(&self, id: u64, body: &str) {
+        lock(&self.shared.state).edit_entry(id, body);
+    }
+
+    /// Deletes a comment without a trace.
+    pub fn delete_comment(&self, id: u64) {
+        lock(&self.shared.state).entries.remove(&id);
+    }
+
+    /// Writes a review: `COMMENT`, `APPROVED` or `REQUEST_CHANGES`. Gives the review's number.
+    pub fn review(&self, repository: &str, number: u64, author: &str, kind: &str, body: &str) -> u64 {
+        let mut state = lock(&self.shared.state);
+        let (id, author) = (state.want_repository(repository), state.want_account(author));
+        state.add_review(id, number, author, kind, body)
+    }
+
+    /// Closes a pull request.
+    pub fn close(&self, repository: &str, number: u64) {
+        self.set_open(repository, number, false);
+    }
+
+    /// Opens a closed pull request again.
+    pub fn reopen(&self, repository: &str, number: u64) {
+        self.set_open(repository, number, true);
+    }
+
+    fn set_open(&self, repository: &str, number: u64, open: bool) {
+        let mut state = lock(&self.shared.state);
+        let id = state.want_repository(repository);
+        let owner = state.repositories[&id].owner;
+        state.set_open(id, number, owner, open);
+    }
+
+    /// Locks or unlocks the conversation: while locked, only writers may comment.
+    pub fn lock_pull(&self, repository: &str, number: u64, locked: bool) {
+        let mut state = lock(&self.shared.state);
+        let id = state.want_repository(repository);
+        if let Some(pull) = state.pull_mut(id, number) {
+            pull.is_locked = locked;
+        }
+    }
+
+    /// The comments of a pull request, oldest first.
+    pub fn comments(&self, repository: &str, number: u64) -> Vec<Comment> {
+        let state = lock(&self.shared.state);
+        let id = state.want_repository(repository);
+        let entries = state.entries.values();
+        entries
+            .filter(|e| e.repository == id && e.number == number && e.kind == EntryKind::Comment)
+            .map(|e| Comment {
+                id: e.id,
+                author: state.login(e.author).to_owned(),
+                body: e.body.clone(),
+                created_at: e.created,
+                updated_at: e.updated.last(),
+            })
+            .collect()
+    }
+
+    /// Every status that was set on a commit, oldest first.
+    pub fn statuses(&self, repository: &str, sha: &str) -> Vec<Status> {
+        let state = lock(&self.shared.state);
+        let id = state.want_repository(repository);
+        let statuses = state.repositories[&id].statuses.iter();
+        statuses
+            .filter(|s| s.sha == sha)
+            .map(|s| Status {
+                id: s.id,
+                state: s.state.clone(),
+                context: s.context.clone(),
+                description: s.description.clone(),
+                target_url: s.target_url.clone(),
+                creator: state.login(s.creator).to_owned(),
+            })
+            .collect()
+    }
+
+    /// Reactions to a comment: (login, content).
+    pub fn reactions(&self, comment: u64) -> Vec<(String, String)> {
+        let state = lock(&self.shared.state);
+        let of_it = state.reactions.iter().filter(|(on, _, _)| *on == comment);
+        of_it.map(|(_, by, content)| (state.login(*by).to_owned(), content.clone())).collect()
+    }
+}
+
+impl super::Shared {
+    /// Makes a fork. The caller holds `changes`.
+    pub(super) fn fork(&self, from: u64, owner: u64, name: Option<&str>) -> std::io::Result<u64> {
+        let (id, default) = {
+            let mut state = lock(&self.state);
+            let Some(parent) = state.repositories.get(&from).cloned() else {
+                return Err(std::io::Error::other("the repository is gone"));
+            };
+            let name = name.unwrap_or(&parent.name);
+            let id = state.add_repository(owner, name, parent.is_private, Some(from));
+            if let Some(fork) = state.repositories.get_mut(&id) {
+                fork.default_branch.clone_from(&parent.default_branch);
+            }
+            let now = state.now();
+            if let Some(parent) = state.repositories.get_mut(&from) {
+                parent.updated.touch(now);
+            }
+            (id, parent.default_branch)
+        };
+        let directory = self.git_directory(id);
+        bare::init(&directory, &default)?;
+        bare::copy_branches(&self.git_directory(from), &directory)?;
+        let branches = bare::branches(&directory)?;
+        if let Some(fork) = lock(&self.state).repositories.get_mut(&id) {
+            fork.branches = branches;
+        }
+        Ok(id)
+    }
+}
