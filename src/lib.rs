@@ -12,3 +12,4 @@ pub mod forge;
 pub mod store;
 
 pub mod demo;
+pub mod git;
