@@ -4,6 +4,16 @@
 //! with docent. What goes in is given at submission, what comes out is collected, and what a run keeps between its
 //! attempts (its environment) stays with the executor until the run is released.
 
+mod access;
+mod contract;
+mod harvest;
+mod log;
+mod trial;
+mod usage;
+
+pub mod container;
+pub mod rootfs;
+
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -13,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::core::id::{AttemptId, RunId};
 pub use crate::core::outcome::Ending;
 pub use crate::core::recipe::{Environment, Limits, Network};
+pub use access::Access;
 
 /// One attempt, described so that nothing dangerous can be said: no host path but docent's own inputs, no
 /// capability, no device, no socket, no user, no privilege can be expressed.
@@ -91,6 +102,17 @@ pub enum ExecutorError {
         #[source]
         source: std::sync::Arc<std::io::Error>,
     },
+}
+
+fn io_error(what: impl Into<String>, source: std::io::Error) -> ExecutorError {
+    ExecutorError::Io { what: what.into(), source: std::sync::Arc::new(source) }
+}
+
+/// The image of this job is missing. Its recipe is known by the image's own name: `docent/notebook:1`.
+fn missing_image(job: &Job) -> ExecutorError {
+    let last = job.image.rsplit('/').next().unwrap_or_default();
+    let recipe = last.split([':', '@']).next().unwrap_or_default().to_owned();
+    ExecutorError::MissingImage { image: job.image.clone(), recipe }
 }
 
 /// A place where attempts run. Every method may be called again after a crash at any point.

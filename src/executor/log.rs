@@ -1,0 +1,72 @@
+//! The log of an attempt as a file with a cap. What is beyond the cap is counted, and the count is the last line.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
+
+/// A log file that stops growing at its limit.
+#[derive(Debug)]
+pub struct CappedLog {
+    file: File,
+    limit: u64,
+    written: u64,
+    dropped: u64,
+    ends_line: bool,
+}
+
+impl CappedLog {
+    /// An empty log, in place of what was there.
+    pub fn create(path: &Path, limit: u64) -> io::Result<Self> {
+        Ok(Self { file: File::create(path)?, limit, written: 0, dropped: 0, ends_line: true })
+    }
+
+    /// Appends as much as fits.
+    pub fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let room = usize::try_from(self.limit - self.written).unwrap_or(usize::MAX);
+        let (fits, beyond) = bytes.split_at(bytes.len().min(room));
+        if let Some(last) = fits.last() {
+            self.file.write_all(fits)?;
+            self.ends_line = *last == b'\n';
+            self.written += fits.len() as u64;
+        }
+        self.dropped += beyond.len() as u64;
+        Ok(())
+    }
+
+    /// Bytes given so far, kept or not.
+    pub fn seen(&self) -> u64 {
+        self.written + self.dropped
+    }
+
+    /// Something had to be dropped.
+    pub fn is_full(&self) -> bool {
+        self.dropped > 0
+    }
+
+    /// Nothing more comes: says how much was left out, if anything was.
+    pub fn finish(mut self) -> io::Result<()> {
+        if self.dropped > 0 {
+            let line = if self.ends_line { "" } else { "\n" };
+            writeln!(self.file, "{line}[docent: {} bytes left out]", self.dropped)?;
+        }
+        self.file.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cap_holds_and_says_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let mut log = CappedLog::create(&path, 7).unwrap();
+        log.append(b"one\n").unwrap();
+        log.append(b"two\nthree").unwrap();
+        log.append(b"four").unwrap();
+        assert_eq!(log.seen(), 17);
+        log.finish().unwrap();
+        assert_eq!(std::fs::read_to_string(path).unwrap(), "one\ntwo\n[docent: 10 bytes left out]\n");
+    }
+}
