@@ -7,9 +7,10 @@
 
 pub mod core;
 
+pub mod clock;
 pub mod executor;
 pub mod forge;
+pub mod git;
 pub mod store;
 
 pub mod demo;
-pub mod git;

@@ -113,7 +113,6 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
         Ok(Job {
             attempt: id.clone(),
             image: used.image.clone(),
-            recipe_name: used.name.clone(),
             command: tier.run.clone(),
             variables,
             repo: self.checkout_dir(run),

@@ -33,8 +33,6 @@ pub struct Job {
     pub attempt: AttemptId,
     /// Image by name or digest; what it means is the executor's (a sandbox has a root filesystem of that name).
     pub image: String,
-    /// The recipe that names the image, for the message when it is missing.
-    pub recipe_name: String,
     /// Program and arguments; no shell.
     pub command: Vec<String>,
     /// Variables beyond `PATH`, `HOME=/tmp`, `LANG` and the contract's own.
