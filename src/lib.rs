@@ -8,9 +8,12 @@
 pub mod core;
 
 pub mod clock;
+pub mod config;
 pub mod executor;
 pub mod forge;
 pub mod git;
+pub mod recipes;
+pub mod secrets;
 pub mod store;
 
 pub mod demo;

@@ -1,6 +1,8 @@
 //! Pure values, rules and words: no I/O, no clock, no async. Modules stand in the order in which the data travels.
 
 pub mod id;
+pub mod mistake;
+pub mod reader;
 pub mod time;
 
 pub mod pull;
@@ -14,8 +16,10 @@ pub mod ledger;
 pub mod authorise;
 pub mod policy;
 
+pub mod notebook;
 pub mod plan;
 pub mod run;
+pub mod select;
 
 pub mod action;
 pub mod backoff;

@@ -181,6 +181,15 @@ impl Store {
         .await
     }
 
+    /// Whether what was asked at the command line waits to be taken.
+    pub async fn is_asked(&self, number: i64) -> Result<bool, StoreError> {
+        self.read(move |connection| {
+            let sql = "SELECT count(*) FROM inbox WHERE id = ?1";
+            Ok(connection.query_row(sql, [number], |row| row.get::<_, i64>(0))? > 0)
+        })
+        .await
+    }
+
     /// Checks the chain of the journal. Gives the number of rows, or the first row that is not as it was written.
     pub async fn verify_journal(&self) -> Result<Result<i64, i64>, StoreError> {
         self.read(|connection| {
