@@ -360,9 +360,8 @@ impl EmbeddedForge {
     pub fn lock_pull(&self, repository: &str, number: u64, locked: bool) {
         let mut state = lock(&self.shared.state);
         let id = state.want_repository(repository);
-        if let Some(pull) = state.pull_mut(id, number) {
-            pull.is_locked = locked;
-        }
+        let owner = state.repositories[&id].owner;
+        state.set_locked(id, number, owner, locked);
     }
 
     /// The comments of a pull request, oldest first.

@@ -187,6 +187,8 @@ pub(super) enum EntryKind {
     Review { id: u64, state: String, sha: String },
     Closed,
     Reopened,
+    Locked,
+    Unlocked,
     BranchDeleted,
 }
 
@@ -381,6 +383,16 @@ impl State {
         self.add_entry(repository, number, doer, "", kind);
     }
 
+    pub fn set_locked(&mut self, repository: u64, number: u64, doer: u64, locked: bool) {
+        let Some(pull) = self.pull_mut(repository, number) else { return };
+        if pull.is_locked == locked {
+            return;
+        }
+        pull.is_locked = locked;
+        let kind = if locked { EntryKind::Locked } else { EntryKind::Unlocked };
+        self.add_entry(repository, number, doer, "", kind);
+    }
+
     pub fn add_review(&mut self, repository: u64, number: u64, author: u64, state: &str, body: &str) -> u64 {
         let id = self.next_id("review");
         let sha = self.pull(repository, number).map(|p| p.head_sha.clone()).unwrap_or_default();
@@ -399,7 +411,7 @@ impl State {
         }
     }
 
-    /// Takes a repository away. Pull requests that came from it are closed and locked, and have no head repository any more.
+    /// Takes a repository away. Pull requests that came from it are closed, and have no head repository any more.
     pub fn remove_repository(&mut self, repository: u64, doer: u64) {
         let from_it: Vec<(u64, u64)> = self
             .pulls
@@ -410,7 +422,6 @@ impl State {
         for (base, number) in from_it {
             self.set_open(base, number, doer, false);
             if let Some(pull) = self.pull_mut(base, number) {
-                pull.is_locked = true;
                 pull.head_repository = None;
             }
         }
