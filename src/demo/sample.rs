@@ -67,6 +67,7 @@ pub fn sample(forge: &EmbeddedForge) -> Sample {
     let stranger = forge.account(STRANGER);
     let reporter = forge.account(REPORTER);
     forge.account(WATCHER);
+    forge.write_as(&[MAINTAINER, STRANGER]);
     let repository_id = forge.repository("astro", "notebooks", false);
     forge.permit(REPOSITORY, MAINTAINER, Right::Write);
     // A status needs the right to push; the token is what keeps the watcher from it.

@@ -126,6 +126,12 @@ impl EmbeddedForge {
         lock(&self.shared.state).tokens.retain(|t| t.secret != token);
     }
 
+    /// Lets people comment on the pages as these accounts only.
+    pub fn write_as(&self, logins: &[&str]) {
+        let mut state = lock(&self.shared.state);
+        state.page_authors = logins.iter().map(|login| state.want_account(login)).collect();
+    }
+
     // What there is.
 
     /// Makes an empty repository of an account or organisation, with the default branch `main`. Gives its number.

@@ -212,6 +212,8 @@ pub(super) struct State {
     pub zone: FixedOffset,
     /// Whether the comments of a repository come in pages even when no page is asked for (1.26 does, 1.25 does not).
     pub pages_comments: bool,
+    /// Who can be chosen as author on the pages; nobody named: all.
+    pub page_authors: Vec<u64>,
     last_id: HashMap<&'static str, u64>,
 }
 
@@ -231,6 +233,7 @@ impl State {
             skew: chrono::Duration::zero(),
             zone: Utc::now().fixed_offset().timezone(),
             pages_comments: true,
+            page_authors: Vec::new(),
             last_id: HashMap::new(),
         }
     }
@@ -257,6 +260,12 @@ impl State {
 
     pub fn account_named(&self, login: &str) -> Option<&Account> {
         self.accounts.values().find(|a| a.login.eq_ignore_ascii_case(login))
+    }
+
+    /// Whether a comment can be written on the pages as this account.
+    pub fn writes_on_pages(&self, account: &Account) -> bool {
+        let is_offered = self.page_authors.is_empty() || self.page_authors.contains(&account.id);
+        is_offered && !account.is_organisation
     }
 
     pub fn login(&self, account: u64) -> &str {
