@@ -124,10 +124,7 @@ fn admit(
         {
             return Err(Box::new((StatusCode::MOVED_PERMANENTLY, [(LOCATION, to)]).into_response()));
         }
-        return Err(match who.account {
-            Some(_) => refuse(StatusCode::NOT_FOUND, "Not Found\n"),
-            None => refuse(StatusCode::UNAUTHORIZED, "Unauthorized\n"),
-        });
+        return Err(refuse(StatusCode::NOT_FOUND, "Not found.\n"));
     };
     if !writes && !repository.is_private {
         return Ok((repository.id, who));
@@ -140,7 +137,7 @@ fn admit(
         }
     }
     match state.right(repository, Some(account)) {
-        Right::None => Err(refuse(StatusCode::NOT_FOUND, "Not Found\n")),
+        Right::None => Err(refuse(StatusCode::NOT_FOUND, "Repository not found\n")),
         Right::Read if writes => Err(refuse(StatusCode::FORBIDDEN, "User permission denied for writing.\n")),
         _ if writes && repository.is_archived => Err(refuse(
             StatusCode::FORBIDDEN,

@@ -16,6 +16,7 @@ use rand::RngExt as _;
 
 mod api;
 mod bare;
+mod conversation;
 mod git_http;
 mod markdown;
 mod misbehave;
@@ -29,9 +30,9 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+pub use conversation::{Comment, Status};
 pub use misbehave::{Effect, Misbehaviour};
 pub use record::RecordedRequest;
-pub use setup::{Comment, Status};
 pub use state::Right;
 
 /// What all parts of the forge share.

@@ -114,7 +114,7 @@ fn write(state: &mut State, (owner, name, number): (&str, &str, &str), body: &[u
     let fields: std::collections::HashMap<String, String> =
         url::form_urlencoded::parse(body).into_owned().collect();
     let field = |name: &str| fields.get(name).map_or("", |v| v.trim());
-    let author = state.account_named(field("author")).filter(|a| !a.is_organisation).map(|a| a.id);
+    let author = state.account_named(field("author")).filter(|a| state.writes_on_pages(a)).map(|a| a.id);
     let (Some(author), false) = (author, field("body").is_empty()) else {
         return (StatusCode::UNPROCESSABLE_ENTITY, "choose an account and write something\n").into_response();
     };
@@ -209,7 +209,12 @@ fn pull_page(state: &State, pull: &Pull, nonce: &str) -> PullPage {
         base_branch: visible(&pull.base_branch),
         statuses: statuses.collect(),
         comments: rows.collect(),
-        people: state.accounts.values().filter(|a| !a.is_organisation).map(|a| a.login.clone()).collect(),
+        people: state
+            .accounts
+            .values()
+            .filter(|a| state.writes_on_pages(a))
+            .map(|a| a.login.clone())
+            .collect(),
         nonce: nonce.to_owned(),
     }
 }

@@ -182,7 +182,7 @@ fn write_events(
 pub(super) enum OpenError {
     #[error("the head or the base branch does not exist")]
     NoBranch,
-    #[error("there are no changes between the head and the base")]
+    #[error("There are no changes between the head and the base")]
     Same,
     #[error(
         "pull request already exists for these targets [id: {id}, issue_id: {number}, head_repo_id: {head}, base_repo_id: {base}, head_branch: {head_branch}, base_branch: {base_branch}]"
@@ -223,7 +223,7 @@ pub(super) fn open(shared: &Shared, opening: &Opening<'_>) -> Result<u64, OpenEr
         if let Some(twin) = twin {
             return Err(OpenError::Exists {
                 id: twin.id,
-                number: twin.issue_id,
+                number: twin.number,
                 head: opening.head_repository,
                 base: opening.repository,
                 head_branch: twin.head_branch.clone(),
@@ -270,6 +270,9 @@ pub(super) fn open(shared: &Shared, opening: &Opening<'_>) -> Result<u64, OpenEr
     };
     let number = pull.number;
     lock(&shared.state).pulls.push(pull.clone());
-    update(shared, &pull, &head_sha, None, opening.author)?;
+    if let Err(error) = update(shared, &pull, &head_sha, None, opening.author) {
+        lock(&shared.state).pulls.retain(|p| p.id != pull.id);
+        return Err(error.into());
+    }
     Ok(number)
 }

@@ -187,6 +187,8 @@ pub(super) enum EntryKind {
     Review { id: u64, state: String, sha: String },
     Closed,
     Reopened,
+    Locked,
+    Unlocked,
     BranchDeleted,
 }
 
@@ -210,6 +212,8 @@ pub(super) struct State {
     pub zone: FixedOffset,
     /// Whether the comments of a repository come in pages even when no page is asked for (1.26 does, 1.25 does not).
     pub pages_comments: bool,
+    /// Who can be chosen as author on the pages; nobody named: all.
+    pub page_authors: Vec<u64>,
     last_id: HashMap<&'static str, u64>,
 }
 
@@ -229,6 +233,7 @@ impl State {
             skew: chrono::Duration::zero(),
             zone: Utc::now().fixed_offset().timezone(),
             pages_comments: true,
+            page_authors: Vec::new(),
             last_id: HashMap::new(),
         }
     }
@@ -255,6 +260,12 @@ impl State {
 
     pub fn account_named(&self, login: &str) -> Option<&Account> {
         self.accounts.values().find(|a| a.login.eq_ignore_ascii_case(login))
+    }
+
+    /// Whether a comment can be written on the pages as this account.
+    pub fn writes_on_pages(&self, account: &Account) -> bool {
+        let is_offered = self.page_authors.is_empty() || self.page_authors.contains(&account.id);
+        is_offered && !account.is_organisation
     }
 
     pub fn login(&self, account: u64) -> &str {
@@ -381,6 +392,16 @@ impl State {
         self.add_entry(repository, number, doer, "", kind);
     }
 
+    pub fn set_locked(&mut self, repository: u64, number: u64, doer: u64, locked: bool) {
+        let Some(pull) = self.pull_mut(repository, number) else { return };
+        if pull.is_locked == locked {
+            return;
+        }
+        pull.is_locked = locked;
+        let kind = if locked { EntryKind::Locked } else { EntryKind::Unlocked };
+        self.add_entry(repository, number, doer, "", kind);
+    }
+
     pub fn add_review(&mut self, repository: u64, number: u64, author: u64, state: &str, body: &str) -> u64 {
         let id = self.next_id("review");
         let sha = self.pull(repository, number).map(|p| p.head_sha.clone()).unwrap_or_default();
@@ -399,7 +420,7 @@ impl State {
         }
     }
 
-    /// Takes a repository away. Pull requests that came from it are closed and locked, and have no head repository any more.
+    /// Takes a repository away. Pull requests that came from it are closed, and have no head repository any more.
     pub fn remove_repository(&mut self, repository: u64, doer: u64) {
         let from_it: Vec<(u64, u64)> = self
             .pulls
@@ -410,7 +431,6 @@ impl State {
         for (base, number) in from_it {
             self.set_open(base, number, doer, false);
             if let Some(pull) = self.pull_mut(base, number) {
-                pull.is_locked = true;
                 pull.head_repository = None;
             }
         }

@@ -24,7 +24,10 @@ impl Call<'_> {
             }
             ("GET", ["users", login]) => {
                 let state = lock(&self.shared.state);
-                let account = self.person(&state, login)?;
+                // Only this route has the plain form of the refusal.
+                let account = self
+                    .person(&state, login)
+                    .map_err(|_| no(404, format!("user redirect does not exist [name: {login}]")))?;
                 Ok(Answer::ok(shapes::user(&state, account, self.who.account)))
             }
             ("GET", ["users", login, "repos"]) => {
@@ -52,7 +55,7 @@ impl Call<'_> {
             ("POST", ["orgs"]) => self.create_organisation(),
             (_, ["orgs", name, rest @ ..]) => self.organisation(name, rest),
             (_, ["teams", id, rest @ ..]) => self.team(id, rest),
-            _ => Err(not_found()),
+            _ => Err(Refusal::NoRoute),
         }
     }
 
@@ -125,7 +128,7 @@ impl Call<'_> {
                     .retain(|t| t.account != account || (t.name != *which && t.id.to_string() != *which));
                 if state.tokens.len() == before { Err(not_found()) } else { Ok(Answer::empty(204)) }
             }
-            _ => Err(not_found()),
+            _ => Err(Refusal::NoRoute),
         }
     }
 
@@ -174,9 +177,14 @@ impl Call<'_> {
                 self.account()?;
                 let state = lock(&self.shared.state);
                 let account = self.person(&state, login)?;
-                let is_member = right.is_some() && members(&state, id).contains(&account);
-                if is_member { Ok(Answer::empty(204)) } else { Err(not_found()) }
+                if right.is_none() {
+                    // Who is no member is sent to where only public members are told of; here there are none.
+                    let to = format!("/api/v1/orgs/{name}/public_members/{login}");
+                    return Ok(Answer::empty(303).header("location", to));
+                }
+                if members(&state, id).contains(&account) { Ok(Answer::empty(204)) } else { Err(not_found()) }
             }
+            ("GET", ["public_members", _]) => Err(not_found()),
             ("GET", ["members"]) => {
                 let state = lock(&self.shared.state);
                 let shown = if right.is_some() { members(&state, id) } else { BTreeSet::new() };
@@ -206,7 +214,7 @@ impl Call<'_> {
                 let made = state.add_team(id, self.text("name"), right);
                 Ok(Answer::created(state.teams.get(&made).map(team).unwrap_or_default()))
             }
-            _ => Err(not_found()),
+            _ => Err(Refusal::NoRoute),
         }
     }
 
@@ -247,7 +255,7 @@ impl Call<'_> {
                 }
                 Ok(Answer::empty(204))
             }
-            _ => Err(not_found()),
+            _ => Err(Refusal::NoRoute),
         }
     }
 

@@ -32,10 +32,17 @@ impl Call<'_> {
                 let pull = pulls::find(&state, repository, number)?;
                 Ok(Answer::created(shapes::issue(&state, pull, self.who.account, pull.updated.last())))
             }
+            ("PUT" | "DELETE", [number, "lock"]) => {
+                let mut state = lock(&self.shared.state);
+                let account = self.require(&state, repository, Right::Write)?;
+                let number = pulls::find(&state, repository, number)?.number;
+                state.set_locked(repository, number, account, self.method == "PUT");
+                Ok(Answer::empty(204))
+            }
             ("GET", [number, "comments"]) => self.comments_of_pull(repository, number),
             ("POST", [number, "comments"]) => self.write_comment(repository, number),
             ("GET", [number, "timeline"]) => self.timeline(repository, number),
-            _ => Err(not_found()),
+            _ => Err(Refusal::NoRoute),
         }
     }
 
@@ -131,7 +138,7 @@ impl Call<'_> {
                 state.entries.remove(&id);
                 Ok(Answer::empty(204))
             }
-            _ => Err(not_found()),
+            _ => Err(Refusal::NoRoute),
         }
     }
 

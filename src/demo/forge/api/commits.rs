@@ -28,17 +28,17 @@ impl Call<'_> {
             ("POST", ["statuses", sha]) => self.set_status(repository, sha),
             ("GET", ["statuses", sha]) => self.statuses(repository, sha),
             ("GET", ["commits", name @ .., "statuses"]) => {
-                let sha = self.commit_named(repository, &name.join("/")).ok_or_else(not_found)?;
+                let sha = self.wanted_commit(repository, &name.join("/"))?;
                 self.statuses(repository, &sha)
             }
             ("GET", ["commits", name @ .., "status"]) => {
-                let sha = self.commit_named(repository, &name.join("/")).ok_or_else(not_found)?;
+                let sha = self.wanted_commit(repository, &name.join("/"))?;
                 self.combined_status(repository, &sha)
             }
             ("POST" | "PUT" | "DELETE", ["contents", path @ ..]) => {
                 self.change_file(repository, &path.join("/"))
             }
-            _ => Err(not_found()),
+            _ => Err(Refusal::NoRoute),
         }
     }
 
@@ -135,7 +135,7 @@ impl Call<'_> {
             if !known.branches.contains_key(name) {
                 return Err(Refusal::NotFound {
                     message: "not found",
-                    errors: vec![format!("branch does not exist [repo_id: {repository} name: {name}]")],
+                    errors: vec![format!("branch does not exist [name: {name}]")],
                 });
             }
         }
@@ -160,29 +160,29 @@ impl Call<'_> {
         branch.or_else(|| bare::resolve(&self.shared.git_directory(repository), name))
     }
 
+    fn wanted_commit(&self, repository: u64, name: &str) -> Result<String, Refusal> {
+        self.commit_named(repository, name).ok_or_else(|| Refusal::NotFound {
+            message: "not found",
+            errors: vec![format!("object does not exist [id: {name}, rel_path: ]")],
+        })
+    }
+
     /// The scope is not enough: the account must be able to push.
     fn set_status(&self, repository: u64, sha: &str) -> Answered {
         let creator = self.require(&lock(&self.shared.state), repository, Right::Write)?;
-        let state_word = self.text("state");
-        if !["pending", "success", "error", "failure", "warning", "skipped"].contains(&state_word) {
-            return Err(no(422, format!("[State]: {state_word} is not a state")));
-        }
         // The real forge answers an unknown commit with a bare server error.
         let sha = bare::resolve(&self.shared.git_directory(repository), sha).ok_or_else(|| no(500, ""))?;
         let mut state = lock(&self.shared.state);
         let created = state.now();
-        let context = match self.text("context") {
-            "" => "default",
-            context => context,
-        };
         let known = state.repositories.get_mut(&repository).ok_or_else(not_found)?;
         let status = CommitStatus {
             id: known.statuses.iter().filter(|s| s.sha == sha).count() as u64 + 1,
             sha,
-            state: state_word.to_owned(),
+            // Any word is taken, and an empty context is kept.
+            state: self.text("state").to_owned(),
             target_url: self.text("target_url").to_owned(),
             description: self.text("description").to_owned(),
-            context: context.to_owned(),
+            context: self.text("context").to_owned(),
             creator,
             created,
         };
@@ -194,7 +194,9 @@ impl Call<'_> {
     fn statuses(&self, repository: u64, sha: &str) -> Answered {
         let state = lock(&self.shared.state);
         let known = state.repositories.get(&repository).ok_or_else(not_found)?;
-        let all: Vec<&CommitStatus> = known.statuses.iter().rev().filter(|s| s.sha == sha).collect();
+        let mut all: Vec<&CommitStatus> = known.statuses.iter().filter(|s| s.sha == sha).collect();
+        // Newest first by whole seconds; within one, as they came.
+        all.sort_by_key(|s| std::cmp::Reverse(s.created));
         let (total, page) = (all.len(), self.page());
         let items: Vec<Value> = page.cut(all).into_iter().map(|s| shapes::status(&state, known, s)).collect();
         Ok(self.with_links(Answer::ok(items.into()), total, page, false))
@@ -208,21 +210,26 @@ impl Call<'_> {
         let severity = ["error", "failure", "warning", "pending", "success", "skipped"];
         let worst = severity.into_iter().find(|word| latest.iter().any(|s| s.state == *word));
         let items: Vec<Value> = latest.iter().map(|s| shapes::status(&state, known, s)).collect();
+        let url = format!("{}/api/v1/repos/{}", state.url, state.full_name(known));
+        let total = items.len();
         Ok(Answer::ok(json!({
             "state": worst.unwrap_or("pending"),
             "sha": sha,
             "total_count": items.len(),
             "statuses": items,
             "repository": shapes::repository(&state, known, self.who.account),
-            "commit_url": "",
-            "url": "",
-        })))
+            "commit_url": format!("{url}/commits/{sha}"),
+            "url": format!("{url}/commits/{sha}/status"),
+        }))
+        .header("x-total-count", total.to_string()))
     }
 
     /// POST makes a file, PUT changes or makes one, DELETE takes it away; each is one commit.
     fn change_file(&self, repository: u64, path: &str) -> Answered {
         let _one_at_a_time = lock(&self.shared.changes);
-        let account = self.require(&lock(&self.shared.state), repository, Right::Write)?;
+        let account = self
+            .require(&lock(&self.shared.state), repository, Right::Write)
+            .map_err(|_| no(403, "user should have a permission to write to the target branch"))?;
         let base64 = base64::engine::general_purpose::STANDARD;
         let content = base64.decode(self.text("content")).map_err(|_| no(422, "content is not base64"))?;
         let from = match self.text("branch") {
@@ -285,5 +292,6 @@ pub(in super::super) fn latest_statuses<'s>(
             latest.push(status);
         }
     }
+    latest.sort_by_key(|s| s.id);
     latest
 }

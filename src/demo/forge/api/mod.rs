@@ -84,6 +84,8 @@ enum Refusal {
     NotFound { message: &'static str, errors: Vec<String> },
     /// A bare status.
     Empty(u16),
+    /// There is no such route at all.
+    NoRoute,
     /// It has another name now.
     Moved(String),
 }
@@ -108,6 +110,9 @@ impl Refusal {
                 Answer::new(404, json!({"errors": errors, "message": message, "url": url}))
             }
             Self::Empty(status) => Answer::empty(status),
+            Self::NoRoute => {
+                Answer::empty(404).header("content-type", "text/plain; charset=utf-8".to_owned())
+            }
             Self::Moved(to) => Answer::empty(301).header("location", to),
         }
     }
@@ -285,7 +290,8 @@ impl Call<'_> {
             self.account()?;
             let state = lock(&self.shared.state);
             let archived = state.repositories.get(&id).is_some_and(|r| r.is_archived);
-            if archived && !rest.is_empty() {
+            // Statuses are taken all the same.
+            if archived && !matches!(rest, [] | ["statuses", _]) {
                 return Err(no(423, format!("{owner}/{name} is archived")));
             }
         }

@@ -73,13 +73,13 @@ impl Call<'_> {
         match DateTime::parse_from_rfc3339(text) {
             Ok(time) if text.as_bytes().get(10) == Some(&b'T') => Ok(Some(time.with_timezone(&Utc))),
             _ => {
-                let rest = text.get(19..).unwrap_or(text);
-                Err(no(
-                    422,
-                    format!(
-                        "parsing time \"{text}\" as \"2006-01-02T15:04:05Z07:00\": cannot parse \"{rest}\" as \"Z07:00\""
-                    ),
-                ))
+                // What cannot be read is named from there on, beside what should stand there.
+                let (rest, wanted) = text.get(19..).map_or((text, "2006"), |rest| (rest, "Z07:00"));
+                let layout = "2006-01-02T15:04:05Z07:00";
+                let said = format!(
+                    "parsing time \"{text}\" as \"{layout}\": cannot parse \"{rest}\" as \"{wanted}\""
+                );
+                Err(no(422, said))
             }
         }
     }

@@ -80,7 +80,7 @@ impl Call<'_> {
                 find(&lock(&self.shared.state), repository, number)?;
                 Ok(Answer::ok(serde_json::json!([])))
             }
-            _ => Err(not_found()),
+            _ => Err(Refusal::NoRoute),
         }
     }
 
@@ -91,10 +91,11 @@ impl Call<'_> {
             .pulls
             .iter()
             .filter(|p| p.repository == repository)
+            // Unlike the search, this list shows all of them unless it is told otherwise.
             .filter(|p| match wanted {
-                "all" => true,
+                "open" => p.is_open,
                 "closed" => !p.is_open,
-                _ => p.is_open,
+                _ => true,
             })
             .filter(|p| p.updated.seen(self.lag).is_some())
             .collect();
@@ -220,8 +221,5 @@ impl Call<'_> {
 
 pub(super) fn find<'s>(state: &'s State, repository: u64, number: &str) -> Result<&'s Pull, Refusal> {
     let found = number.parse().ok().and_then(|number| state.pull(repository, number));
-    found.ok_or_else(|| Refusal::NotFound {
-        message: "not found",
-        errors: vec![format!("pull request does not exist [id: 0, issue_id: 0, head_repo_id: 0, base_repo_id: {repository}, head_branch: , base_branch: ]")],
-    })
+    found.ok_or_else(not_found)
 }

@@ -69,11 +69,14 @@ impl Call<'_> {
                 let people = state.accounts.values().filter(|a| {
                     !a.is_organisation && !a.is_admin && state.right(repository, Some(a.id)) >= Right::Write
                 });
-                let shapes: Vec<_> = people.map(|a| shapes::user(&state, a.id, self.who.account)).collect();
+                let mut people: Vec<_> = people.collect();
+                people.sort_by_key(|a| a.login.to_lowercase());
+                let shapes: Vec<_> =
+                    people.into_iter().map(|a| shapes::user(&state, a.id, self.who.account)).collect();
                 Ok(Answer::ok(shapes.into()))
             }
             (_, ["collaborators", rest @ ..]) => self.collaborators(id, rest),
-            _ => Err(not_found()),
+            _ => Err(Refusal::NoRoute),
         }
     }
 
@@ -227,7 +230,7 @@ impl Call<'_> {
                 }
                 Ok(Answer::empty(204))
             }
-            _ => Err(not_found()),
+            _ => Err(Refusal::NoRoute),
         }
     }
 

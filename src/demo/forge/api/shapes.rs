@@ -10,6 +10,9 @@ pub(super) fn time(state: &State, time: DateTime<Utc>) -> String {
     time.with_timezone(&state.zone).to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
+/// The number of no account: for shapes that show an owner's address to everybody.
+const NOBODY: u64 = 0;
+
 /// An account as `viewer` sees it: strangers get no address to write to.
 pub(super) fn user(state: &State, id: u64, viewer: Option<u64>) -> Value {
     let Some(account) = state.accounts.get(&id) else { return Value::Null };
@@ -49,16 +52,20 @@ pub(super) fn user(state: &State, id: u64, viewer: Option<u64>) -> Value {
 
 /// A repository; `permissions` are those of the viewer's account, whatever his token.
 pub(super) fn repository(state: &State, repository: &Repository, viewer: Option<u64>) -> Value {
+    with_right(state, repository, viewer, state.right(repository, viewer))
+}
+
+/// The parent of a fork is shown with the right that the viewer has in the *fork*: a trap that the real forge lays.
+fn with_right(state: &State, repository: &Repository, viewer: Option<u64>, right: Right) -> Value {
     let full_name = state.full_name(repository);
     let page = format!("{}/{full_name}", state.url);
     let url = format!("{}/api/v1/repos/{full_name}", state.url);
-    let right = state.right(repository, viewer);
     let is_fork = repository.fork_of.is_some();
     let open = state.pulls.iter().filter(|p| p.repository == repository.id && p.is_open).count();
     let forks = state.repositories.values().filter(|r| r.fork_of == Some(repository.id)).count();
     let mut shape = json!({
         "id": repository.id,
-        "owner": user(state, repository.owner, viewer),
+        "owner": user(state, repository.owner, viewer.or(Some(NOBODY))),
         "name": repository.name,
         "full_name": full_name,
         "description": "",
@@ -96,6 +103,11 @@ pub(super) fn repository(state: &State, repository: &Repository, viewer: Option<
         },
         "has_code": true,
         "has_issues": !is_fork,
+        "internal_tracker": {
+            "enable_time_tracker": true,
+            "allow_only_contributors_to_track_time": true,
+            "enable_issue_dependencies": true,
+        },
         "has_wiki": !is_fork,
         "has_pull_requests": true,
         "has_projects": !is_fork,
@@ -124,8 +136,12 @@ pub(super) fn repository(state: &State, repository: &Repository, viewer: Option<
         "licenses": [],
     });
     join(&mut shape, settings);
+    if is_fork && let Value::Object(fields) = &mut shape {
+        // It belongs to the issues, which a fork does not have.
+        fields.shift_remove("internal_tracker");
+    }
     if let Some(parent) = repository.fork_of.and_then(|id| state.repositories.get(&id)) {
-        shape["parent"] = self::repository(state, parent, viewer);
+        shape["parent"] = with_right(state, parent, viewer, right);
     }
     shape
 }
@@ -171,6 +187,15 @@ pub(super) fn pull(state: &State, pull: &Pull, viewer: Option<u64>, asked: Asked
     let live = head.and_then(|r| r.branches.get(&pull.head_branch));
     let in_list = asked == Asked::InList;
     let many = || if in_list { Value::Null } else { json!([]) };
+    let reviews = entries(state, pull).filter(|e| matches!(e.kind, EntryKind::Review { .. }));
+    let reviewers: Vec<u64> = reviews.map(|e| e.author).collect();
+    let mut people: Vec<u64> = Vec::new();
+    for reviewer in &reviewers {
+        if !people.contains(reviewer) {
+            people.push(*reviewer);
+        }
+    }
+    let shown: Vec<Value> = people.into_iter().map(|a| user(state, a, None)).collect();
     let mut shape = json!({
         "id": pull.id,
         "url": page,
@@ -182,13 +207,16 @@ pub(super) fn pull(state: &State, pull: &Pull, viewer: Option<u64>, asked: Asked
         "milestone": null,
         "assignee": null,
         "assignees": many(),
-        "requested_reviewers": many(),
+        "requested_reviewers": if shown.is_empty() { many() } else { shown.into() },
         "requested_reviewers_teams": many(),
         "state": word(pull),
         "draft": is_draft(pull),
         "is_locked": pull.is_locked,
         "comments": comment_count(state, pull),
     });
+    if !reviewers.is_empty() {
+        shape["review_comments"] = reviewers.len().into();
+    }
     let (added, removed, files) = pull.size;
     if !in_list && head.is_some() {
         shape["additions"] = added.into();
@@ -309,6 +337,8 @@ pub(super) fn timeline(state: &State, entry: &Entry) -> Value {
         EntryKind::Review { id, .. } => ("review", entry.body.clone(), *id, ""),
         EntryKind::Closed => ("close", String::new(), 0, ""),
         EntryKind::Reopened => ("reopen", String::new(), 0, ""),
+        EntryKind::Locked => ("lock", String::new(), 0, ""),
+        EntryKind::Unlocked => ("unlock", String::new(), 0, ""),
         EntryKind::BranchDeleted => ("delete_branch", String::new(), 0, entry.body.as_str()),
         EntryKind::Push { is_force, commits } => {
             let body = json!({"is_force_push": is_force, "commit_ids": commits});
@@ -352,6 +382,8 @@ pub(super) fn timeline(state: &State, entry: &Entry) -> Value {
 pub(super) fn review(state: &State, entry: &Entry, viewer: Option<u64>) -> Option<Value> {
     let EntryKind::Review { id, state: kind, sha } = &entry.kind else { return None };
     let head = state.pull(entry.repository, entry.number).map(|p| p.head_sha.as_str());
+    let right = state.repositories.get(&entry.repository).map(|r| state.right(r, Some(entry.author)));
+    let is_official = kind != "COMMENT" && right >= Some(Right::Write);
     Some(json!({
         "id": id,
         "user": user(state, entry.author, viewer),
@@ -360,7 +392,7 @@ pub(super) fn review(state: &State, entry: &Entry, viewer: Option<u64>) -> Optio
         "body": entry.body,
         "commit_id": sha,
         "stale": head.is_some_and(|head| head != sha),
-        "official": false,
+        "official": is_official,
         "dismissed": false,
         "comments_count": 0,
         "submitted_at": time(state, entry.created),

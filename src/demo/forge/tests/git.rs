@@ -159,3 +159,38 @@ async fn a_deleted_branch_closes_its_pull() {
     assert_eq!((&pull["state"], &pull["head"]["ref"]), (&json!("closed"), &json!("refs/pull/1/head")));
     assert_eq!((&pull["head"]["sha"], &pull["head"]["label"]), (&json!(sha), &json!("flat")));
 }
+
+/// Processes that git's part of this forge started and that still run.
+fn processes(directory: &std::path::Path) -> usize {
+    let root = format!("GIT_PROJECT_ROOT={}", directory.canonicalize().unwrap().join("git").display());
+    let all = std::fs::read_dir("/proc").unwrap().flatten();
+    all.filter_map(|p| std::fs::read(p.path().join("environ")).ok())
+        .filter(|environ| environ.split(|b| *b == 0).any(|v| v == root.as_bytes()))
+        .count()
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn git_dies_with_the_forge() {
+    use std::io::Write as _;
+    let scene = Scene::new().await;
+    let address = scene.forge.url().trim_start_matches("http://").to_owned();
+    let mut stream = std::net::TcpStream::connect(&address).unwrap();
+    let head = format!(
+        "POST /astro/notebooks.git/git-upload-pack HTTP/1.1\r\nhost: {address}\r\n\
+         content-type: application/x-git-upload-pack-request\r\ncontent-length: 1000\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    let wait_for = async |wanted: fn(usize) -> bool| {
+        for _ in 0..600 {
+            if wanted(processes(scene.directory.path())) {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        panic!("{} processes of git", processes(scene.directory.path()));
+    };
+    wait_for(|count| count > 0).await;
+    drop(scene.forge);
+    wait_for(|count| count == 0).await;
+}

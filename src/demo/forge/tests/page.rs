@@ -69,3 +69,13 @@ async fn other_sites_stay_out() {
     assert_eq!(rebound.status, 421);
     assert_eq!(scene.forge.comments("astro/notebooks", 1).len(), 0);
 }
+
+#[tokio::test]
+async fn only_those_who_are_offered_can_write() {
+    let scene = Scene::with_pull().await;
+    scene.forge.write_as(&["mira"]);
+    let page = scene.see("/astro/notebooks/pulls/1", "").await;
+    assert!(page.text.contains("<option>mira</option>") && !page.text.contains("<option>guest</option>"));
+    assert_eq!(write(&scene, &[]).await.status, 422);
+    assert_eq!(scene.forge.comments("astro/notebooks", 1).len(), 0);
+}
