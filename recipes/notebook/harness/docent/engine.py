@@ -1,0 +1,185 @@
+"""Runs notebooks, several at once, each in a copy of the checkout and a process of its own."""
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Optional
+
+from . import contract, processes, scratch, text
+from .results import Results, result
+
+_MARGIN = 10.0  # seconds before the tier's own limit, in which results are written
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+_WORDS = {"timed_out": "timed out", "out_of_memory": "out of memory", "out_of_disk": "out of disk"}
+
+
+class Engine:
+    """One step's notebooks."""
+
+    def __init__(self, plan: contract.Plan, names: list):
+        self.plan = plan
+        self.names = list(dict.fromkeys(names))
+        self.end = time.monotonic() + plan.timeout_seconds - min(_MARGIN, plan.timeout_seconds / 10)
+        self.results = Results(plan.tier, self.names, contract.environment())
+        self.at_once = min(len(self.names), int(plan.settings.get("at_once") or 0) or plan.cpus)
+        self.scratch = contract.REPO / scratch.FOLDER
+        self._drivers: set = set()
+        self._lock = threading.Lock()
+        self._finished = 0
+        self._is_over = False
+
+    def run(self) -> int:
+        """Runs all and answers with the step's exit code."""
+        processes.adopt_orphans()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        scratch.remove(self.scratch)
+        checkout = scratch.Checkout(contract.REPO, self.plan.size("copy_limit", 256 << 20))
+        self.scratch.mkdir()
+        self._say(f"{len(self.names)} notebooks, {self.at_once} at a time")
+        try:
+            self._all(checkout, self.names, self.at_once)
+        finally:
+            scratch.remove(self.scratch)
+        left = [name for name in self.names if name not in self.results.tests]
+        for name in left:
+            self._say(f"not run: {text.line(name)}: the tier's time was over")
+        code = self.results.exit_code()
+        return contract.FAILED if left and code in (contract.PASSED, contract.SKIPPED) else code
+
+    def _all(self, checkout: scratch.Checkout, names: list, at_once: int):
+        again: list = []
+
+        def one(place_and_name):
+            place, name = place_and_name
+            if self._is_over or self.end - time.monotonic() < 1:
+                return
+            verdict, maybe_others = self._one(checkout, place, name)
+            # Memory is shared by notebooks that run at once: only one that ran alone can be said to need too much.
+            if maybe_others and at_once > 1:
+                self._say(f"notebook {text.line(name)} ran out of memory beside others: it runs again, alone")
+                again.append(name)
+                return
+            self._finish(verdict)
+
+        with ThreadPoolExecutor(max_workers=at_once) as pool:
+            for done in [pool.submit(one, item) for item in enumerate(names)]:
+                done.result()
+        if again:
+            self._all(checkout, sorted(again, key=names.index), 1)
+
+    def _one(self, checkout: scratch.Checkout, number: int, name: str):
+        place = self.scratch / str(number)
+        sockets = tempfile.mkdtemp(prefix="dk")
+        begun = time.monotonic()
+        try:
+            checkout.copy(place / "repo")
+            for folder in ("home", "tmp"):
+                (place / folder).mkdir()
+            job = self._job(place, sockets, name)
+            answer, code, said = self._drive(job)
+        except OSError as error:
+            full = error.errno == 28
+            kind = ("out_of_disk", "out_of_disk") if full else ("errored", "scratch")
+            return result(name, *kind, f"the copy of the checkout cannot be made: {error}"), False
+        finally:
+            scratch.remove(place)
+            shutil.rmtree(sockets, ignore_errors=True)
+        if answer is None:
+            seconds = time.monotonic() - begun
+            if code == -9 and seconds >= job["limit"]:
+                message = f"the notebook reached {job['limit_words']} and did not end"
+                return result(name, "timed_out", "timed_out", message, seconds=seconds), False
+            if code == -9:
+                message = "the process that drove the notebook was killed for memory"
+                return result(name, "out_of_memory", "out_of_memory", message, seconds=seconds), True
+            message = f"the process that drove the notebook ended with code {code}"
+            return result(name, "errored", "driver", message, stderr=said, seconds=seconds), False
+        sigkill = answer["class"] == "kernel_died" and "SIGKILL" in answer["message"]
+        suspect = answer["class"] == "out_of_memory" or (sigkill and processes.oom_kills() is None)
+        return answer, suspect
+
+    def _job(self, place: Path, sockets: str, name: str) -> dict:
+        plan = self.plan
+        own, left = plan.seconds("notebook_timeout", 3600), self.end - time.monotonic()
+        folder = (place / "repo" / name).parent
+        threads = {name: str(plan.cpus) for name in _THREADS}
+        path = f"{contract.VENV / 'bin'}:{os.environ.get('PATH', '/usr/bin:/bin')}"
+        variables = {
+            **threads, **os.environ, "PATH": path, "VIRTUAL_ENV": str(contract.VENV), "HOME": str(place / "home"),
+            "TMPDIR": str(place / "tmp"), "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        }
+        return {
+            "name": name,
+            "file": str(place / "repo" / name),
+            "folder": str(folder),
+            "sockets": sockets,
+            "artifact": str(contract.OUT / "artifacts" / "notebooks" / name),
+            "variables": variables,
+            "limit": min(own, left),
+            "limit_words": f"its limit of {own:g} s" if own <= left else f"the end of the time of the tier {plan.tier}",
+            "cell_timeout": plan.seconds("cell_timeout", 600),
+            "start_timeout": plan.seconds("start_timeout", 120),
+            "output_limit": plan.size("output_limit", 16 << 20),
+            "memory_bytes": plan.memory_bytes,
+        }
+
+    def _drive(self, job: dict):
+        with self._lock:
+            driver = subprocess.Popen([sys.executable, str(Path(__file__).with_name("driver.py"))],
+                                      stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                      start_new_session=True)
+            self._drivers.add(driver.pid)
+        try:
+            out, err = driver.communicate(json.dumps(job).encode(), timeout=job["limit"] + _MARGIN / 2)
+        except subprocess.TimeoutExpired:
+            below = processes.descendants(driver.pid)
+            driver.kill()
+            for pid in below:
+                _kill(pid)
+            out, err = driver.communicate()
+        finally:
+            with self._lock:
+                self._drivers.discard(driver.pid)
+                # What a killed driver had below it came to us.
+                processes.kill_below(os.getpid(), keep=self._drivers)
+        try:
+            answer: Optional[dict] = json.loads(out)
+        except ValueError:
+            answer = None
+        return answer, driver.returncode, err.decode("utf-8", "replace")
+
+    def _finish(self, verdict: dict):
+        self.results.add(verdict)
+        with self._lock:
+            self._finished += 1
+            words = _WORDS.get(verdict["outcome"], verdict["outcome"])
+            count = f"{self._finished}/{len(self.names)}"
+            more = f": {verdict['message']}" if verdict["message"] else ""
+            self._say(f"notebook {count} {text.line(verdict['name'])} {words} {verdict['seconds']:.1f} s{more}")
+
+    def _on_signal(self, number, _frame):
+        self._is_over = True
+        processes.kill_below(os.getpid(), limit=3)
+        scratch.remove(self.scratch)
+        os._exit(128 + number)
+
+    @staticmethod
+    def _say(line: str):
+        print(line, flush=True)
+
+
+def _kill(pid: int):
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except OSError:
+        pass
