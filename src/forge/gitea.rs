@@ -19,7 +19,8 @@ pub use probe::{ProbedRight, WriteProbe};
 pub use report::GiteaReporter;
 
 use super::http::{Answer, Authorisation, Bounds, Credential, Line, Watcher};
-use super::{CloneSource, Cursor, Forge, ForgeError, ForgeErrorKind, Poll, Proof, Question, Watch};
+use super::name::split;
+use super::{CloneSource, Cursor, Forge, ForgeError, Poll, Proof, Question, Watch};
 use crate::core::id::{CommentId, CommentKind};
 use crate::core::pull::{Actor, Comment, Examination, Order, Permission, PullRequest, Repository};
 use crate::core::time::Time;
@@ -196,16 +197,4 @@ fn found(answer: Answer) -> Result<Option<Answer>, ForgeError> {
         StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::NO_CONTENT => Ok(None),
         _ => answer.success().map(Some),
     }
-}
-
-/// `owner/name` in its two parts.
-pub(super) fn split<'a>(forge: &str, name: &'a str) -> Result<(&'a str, &'a str), ForgeError> {
-    let is_plain = |part: &str| !part.is_empty() && part != "." && part != ".." && !part.contains('/');
-    name.split_once('/').filter(|(owner, name)| is_plain(owner) && is_plain(name)).ok_or_else(|| ForgeError {
-        forge: forge.to_owned(),
-        kind: ForgeErrorKind::Refused,
-        what: format!("looking up {name:?}"),
-        detail: "a repository is named owner/name".to_owned(),
-        retry_after: None,
-    })
 }

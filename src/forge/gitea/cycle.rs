@@ -6,12 +6,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::Gitea;
 use super::json::{Changed, Unreadable};
 use super::pages::{self, Flow};
-use super::{Gitea, split};
 use crate::core::pull::Repository;
 use crate::core::time::Time;
 use crate::forge::http::Watcher;
+use crate::forge::name::split;
 use crate::forge::round::{OVERLAP, Round, read_to};
 use crate::forge::{Cursor, Forge, ForgeError, ForgeErrorKind, Poll, RepositoryCursor, Watch};
 
@@ -181,10 +182,10 @@ impl<'a> Cycle<'a> {
             }
             let found = self.gitea.repository(&repository.name).await;
             self.round.heed(found.as_ref().err());
-            if let Ok(found) = found {
-                if found.id == repository.id {
-                    self.round.is_named(repository, &found.name);
-                }
+            if let Ok(found) = found
+                && found.id == repository.id
+            {
+                self.round.is_named(repository, &found.name);
             }
         }
     }

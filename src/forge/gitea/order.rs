@@ -2,11 +2,11 @@
 //! that a push came before a comment where docent's own poll was too slow to see it.
 
 use super::json::{Entry, Push};
-use super::split;
 use crate::core::id::{CommentKind, Sha};
 use crate::core::pull::{Comment, Order, Repository};
 use crate::forge::ForgeError;
 use crate::forge::http::{Answer, Watcher, is_too_large};
+use crate::forge::name::split;
 
 /// The record of a pull request, as far as it is needed.
 #[derive(Debug, Default)]

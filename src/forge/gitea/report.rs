@@ -11,10 +11,11 @@ use secrecy::SecretString;
 use serde_json::json;
 use url::Url;
 
-use super::{json, line, split};
+use super::{json, line};
 use crate::core::id::{PullId, Sha};
 use crate::core::pull::{Actor, Repository};
 use crate::forge::http::{Answer, Bounds, Writer};
+use crate::forge::name::split;
 use crate::forge::{ForgeError, ForgeErrorKind, Reporter, Status, StatusState};
 
 /// Candidates that are tried before a new comment is made.

@@ -6,12 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::value::RawValue;
 
 use super::super::json::{self, Pull};
+use super::super::order;
 use super::super::pages::{self, Flow};
-use super::super::{order, split};
 use super::{Task, stamp};
 use crate::core::pull::{Comment, PullRequest, Repository};
 use crate::core::time::Time;
 use crate::forge::http::{Answer, Watcher, is_too_large};
+use crate::forge::name::split;
 use crate::forge::round::OVERLAP;
 use crate::forge::{ForgeError, ForgeErrorKind, Observation};
 
