@@ -793,6 +793,19 @@ async fn a_token_is_proven_by_the_scopes_that_the_forge_names() {
         _ => Reply::message(403, &format!("{ABSENT}read:issue,read:user")),
     };
     assert!(matches!(proven(admin).await, Proof::CanWrite { .. }));
+    // An administrator's token that may not ask whose it is gives itself away by what it is told of others.
+    let told = |of_mira: &'static str| {
+        move |asked: &Asked| match asked.path.ends_with("/assignees") {
+            true => Reply::json(json!([
+                {"id": 2, "login": "mira", "last_login": of_mira},
+                {"id": 5, "login": "owner1", "last_login": "2026-03-02T08:15:40Z"},
+                {"id": 6, "login": "new", "last_login": null}
+            ])),
+            false => Reply::message(403, &format!("{ABSENT}read:issue,read:repository")),
+        }
+    };
+    assert!(matches!(proven(told("1970-01-01T00:00:00Z")).await, Proof::CanWrite { .. }));
+    assert!(matches!(proven(told("0001-01-01T00:00:00Z")).await, Proof::ReadOnly { .. }));
 }
 
 #[tokio::test]

@@ -32,9 +32,17 @@ pub struct User {
     login: Option<String>,
     #[serde(default)]
     pub is_admin: bool,
+    #[serde(default)]
+    last_login: Option<String>,
 }
 
 impl User {
+    /// The number of the account if the forge told about it what it tells administrators, and everybody about himself.
+    pub fn disclosed(&self) -> Option<i64> {
+        let is_told = |time: &String| !time.is_empty() && !time.starts_with("0001-");
+        self.last_login.as_ref().filter(|time| is_told(time)).map(|_| self.id)
+    }
+
     pub fn into_actor(self) -> Option<Actor> {
         let number = u64::try_from(self.id).ok().filter(|number| *number > 0)?;
         Some(Actor { number, login: self.login?, is_bot: false })

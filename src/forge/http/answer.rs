@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-use chrono::DateTime;
+use chrono::{DateTime, SubsecRound};
 use http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -49,7 +49,8 @@ impl Answer {
             .and_then(|text| DateTime::parse_from_rfc2822(text).ok())
             .map(|date| date.to_utc());
         let took = chrono::Duration::from_std(took).unwrap_or_default();
-        let began = date.and_then(|date| date.checked_sub_signed(took));
+        // Whole seconds, as the forge stamps: what happened within this one must not seem older than it.
+        let began = date.and_then(|date| date.checked_sub_signed(took)).map(|began| began.trunc_subsecs(0));
         Self { status, headers, body, date, began, what: what.to_owned(), forge: forge.to_owned(), secrets }
     }
 
