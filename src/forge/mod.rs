@@ -3,6 +3,13 @@
 //! Two traits, apart on purpose. [`Forge`] is the watch client: it has no method that writes, so no rule
 //! elsewhere can make it write. [`Reporter`] is the report client with its own, optional credential.
 
+pub mod any;
+pub mod gitea;
+pub mod github;
+pub mod http;
+mod name;
+mod round;
+
 use std::collections::BTreeMap;
 use std::future::Future;
 

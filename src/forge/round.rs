@@ -1,0 +1,94 @@
+//! What every driver's poll keeps: what was found, what failed, how far the cursor may move, and when to give up.
+
+use crate::core::pull::Repository;
+use crate::core::time::{Duration, Time};
+
+use super::http::Watcher;
+use super::{Cursor, ForgeError, ForgeErrorKind, Poll};
+
+/// Read again from so long before the last read: forges stamp changes before they can be seen.
+pub const OVERLAP: Duration = Duration::seconds(90);
+/// After so many requests in a row that found no forge, the rest of the poll is left to the next one.
+const PATIENCE: usize = 3;
+
+/// One poll under way.
+pub struct Round {
+    pub poll: Poll,
+    /// Something was read: then the poll is worth keeping whatever else failed.
+    pub has_read: bool,
+    misses: usize,
+    stop: Option<ForgeError>,
+}
+
+impl Round {
+    /// A poll that begins at `cursor`.
+    pub fn new(cursor: &Cursor) -> Self {
+        let poll = Poll {
+            observations: Vec::new(),
+            failures: Vec::new(),
+            cursor: cursor.clone(),
+            requests: 0,
+            pause: None,
+            renamed: Vec::new(),
+        };
+        Self { poll, has_read: false, misses: 0, stop: None }
+    }
+
+    /// Why the rest of the poll is left to the next one.
+    pub fn stop(&self) -> Option<&ForgeError> {
+        self.stop.as_ref()
+    }
+
+    /// Looks at how a request went. Stops the poll where going on would only annoy a forge that is down, or that refuses
+    /// us as a whole.
+    pub fn heed(&mut self, error: Option<&ForgeError>) {
+        match error.map(|error| error.kind) {
+            Some(ForgeErrorKind::Limited | ForgeErrorKind::Unauthorised) => self.stop = error.cloned(),
+            Some(ForgeErrorKind::Unreachable | ForgeErrorKind::Broken) => {
+                self.misses += 1;
+                if self.misses >= PATIENCE {
+                    self.stop = error.cloned();
+                }
+            }
+            _ => self.misses = 0,
+        }
+    }
+
+    /// Notes the failure, and that the repository is to be read from where it was last read.
+    pub fn is_behind(&mut self, repository: &Repository, error: ForgeError) {
+        self.poll.failures.push((Some(repository.id.clone()), error));
+        if let Some(entry) = self.poll.cursor.repositories.get_mut(&repository.id.number) {
+            entry.is_behind = true;
+        }
+    }
+
+    /// Notes a name other than the known one.
+    pub fn is_named(&mut self, repository: &Repository, name: &str) {
+        let renamed = (repository.id.number, name.to_owned());
+        if name != repository.name && !self.poll.renamed.contains(&renamed) {
+            self.poll.renamed.push(renamed);
+        }
+    }
+
+    /// The poll, or the first error where nothing could be read.
+    pub fn finish(mut self, watcher: &Watcher) -> Result<Poll, ForgeError> {
+        if !self.has_read && !self.poll.failures.is_empty() {
+            return Err(self.poll.failures.swap_remove(0).1);
+        }
+        self.poll.requests = watcher.requests();
+        let named = self.poll.failures.iter().filter_map(|(_, error)| error.retry_after).max();
+        // With a tenth of the budget left, the rest of the period is waited for in short steps.
+        let spare = watcher.budget().filter(|budget| budget.remaining < budget.limit / 10);
+        let spare = spare.map(|budget| budget.resets_in.min(300)).filter(|seconds| *seconds > 0);
+        let wait = named.max(watcher.seconds_to_wait()).max(spare);
+        self.poll.pause = wait.and_then(|seconds| Duration::try_seconds(i64::try_from(seconds).ok()?));
+        Ok(self.poll)
+    }
+}
+
+/// How far a repository was read by a read that began then. Within the overlap after the first start the old value is the
+/// later one, and stays: what was written before docent came must not be reported by a second look at it. A value far ahead
+/// is of a clock that was wrong.
+pub fn read_to(old: Option<Time>, began: Time) -> Time {
+    old.filter(|old| *old > began && *old - began <= OVERLAP * 2).unwrap_or(began)
+}
