@@ -294,7 +294,7 @@ pub async fn secrets<E: Executor>(bench: &Bench<E>) {
     let told = bench
         .run_once(&bench.job(&format!(
             "v=$(echo {value} | rev); for f in /proc/[0-9]*/environ /proc/[0-9]*/cmdline /proc/[0-9]*/cwd/*; do \
-               tr '\\0' '\\n' <$f 2>/dev/null | while read -r line; do case $line in *\"$v\"*) echo leak $f;; esac; done; done; \
+               (tr '\\0' '\\n' <$f) 2>/dev/null | while read -r line; do case $line in *\"$v\"*) echo leak $f;; esac; done; done; \
              find / -xdev -type s 2>/dev/null; find / -name '*.sock' -not -path '/proc/*' -not -path '/sys/*' 2>/dev/null; \
              ls /var/run/docker.sock /run/docker.sock /run/podman /etc/shadow /root/.ssh /home 2>/dev/null; \
              grep -l . /proc/1/root/etc/shadow 2>/dev/null; cat /repo/link 2>/dev/null; \

@@ -154,7 +154,7 @@ impl Container {
         let mut profile = Profile { job, names, access, cores: self.engine.cores, occupied: 0 };
         self.load(&profile).await?;
         let scale = self.scale(names, job.environment, &job.image).await;
-        profile.occupied = watch::measure(docker, names, &scale).await?.unwrap_or(0);
+        profile.occupied = watch::measure(docker, names, &scale, u64::MAX).await?.unwrap_or(0);
 
         let options = CreateContainerOptionsBuilder::default().name(&names.container()).build();
         docker
