@@ -187,7 +187,7 @@ impl Container {
         let _alone = self.live.networks.lock().await;
         let docker = &self.engine.docker;
         let filters = HashMap::from([("name".to_owned(), vec![names.network()])]);
-        let options = ListNetworksOptions { filters: Some(filters), ..Default::default() };
+        let options = ListNetworksOptions { filters: Some(filters) };
         let there = docker.list_networks(Some(options)).await.map_err(failed("listing networks"))?;
         if there.iter().any(|network| network.name.as_deref() == Some(names.network().as_str())) {
             return Ok(());
