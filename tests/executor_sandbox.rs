@@ -82,6 +82,7 @@ against_sandbox!(
     no_network,
     environment,
     crowd,
+    identity_outside,
 );
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -250,7 +250,8 @@ pub async fn confinement<E: Executor>(bench: &Bench<E>) {
              mount -t tmpfs none /tmp 2>/dev/null && echo mounted; \
              unshare -U true 2>/dev/null && echo user namespace; \
              echo x | tee /proc/sys/kernel/core_pattern >/dev/null 2>&1 && echo core pattern; \
-             (mknod /tmp/d b 8 0) 2>/dev/null && echo device; ulimit -c",
+             (mknod /tmp/d b 8 0) 2>/dev/null && echo device; \
+             awk '$2 ~ \"^/(recipe|in)?$\" && $4 !~ \"^ro,\" {print \"mounted writable\", $2}' /proc/mounts; ulimit -c",
         ))
         .await;
     assert_eq!(told.text(), "{\"a\": 1}reporecipe\n0\n", "{:?}", told.ending);
@@ -275,6 +276,25 @@ pub async fn confinement<E: Executor>(bench: &Bench<E>) {
     }
     let groups = lines.iter().find(|line| line.starts_with("Groups:")).unwrap();
     assert!(["Groups:", "Groups: 65534"].contains(&groups.as_str()), "{groups}");
+}
+
+/// Seen from this machine it is nobody as well: a breakout would not be root.
+pub async fn identity_outside<E: Executor>(bench: &Bench<E>) {
+    let job = bench.job("sleep MARK");
+    bench.executor.submit(&job).await.unwrap();
+    until("the program", || processes(&bench.mark).iter().any(|line| line.starts_with("sleep"))).await;
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let line = std::fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default();
+        if line.replace('\0', " ").trim() == format!("sleep {}", bench.mark) {
+            let status = std::fs::read_to_string(entry.path().join("status")).unwrap();
+            for name in ["Uid:", "Gid:"] {
+                let ids = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+                assert!(ids.split_whitespace().all(|id| id != "0"), "{name} {ids}");
+            }
+        }
+    }
+    bench.executor.release(job.attempt.run).await.unwrap();
+    assert_eq!(processes(&bench.mark), Vec::<String>::new(), "released while it ran");
 }
 
 /// There is nothing to steal: no variable, no file, no socket, no process of this machine.
