@@ -78,6 +78,7 @@ against_engine!(
     no_network,
     environment,
     crowd,
+    identity_outside,
 );
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

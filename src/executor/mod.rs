@@ -11,8 +11,11 @@ mod log;
 mod trial;
 mod usage;
 
+pub mod any;
 pub mod container;
 pub mod rootfs;
+pub mod sandbox;
+pub mod scripted;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -100,6 +103,17 @@ pub enum ExecutorError {
         #[source]
         source: std::sync::Arc<std::io::Error>,
     },
+}
+
+/// Inputs are docent's own; a slash in a name is a mistake that should be heard of.
+fn input_name(name: &str) -> std::io::Result<&str> {
+    let is_plain = !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '\0']);
+    is_plain.then_some(name).ok_or_else(|| {
+        std::io::Error::new(
+            std::io::ErrorKind::InvalidInput,
+            format!("an input cannot be called {name:?}: use a plain file name"),
+        )
+    })
 }
 
 fn io_error(what: impl Into<String>, source: std::io::Error) -> ExecutorError {

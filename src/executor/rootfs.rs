@@ -180,14 +180,11 @@ fn install_python(
     compile.args(["-p", "/"]).arg(&library);
     // Files for other versions of Python do not compile; nothing depends on it.
     let _ = compile.stdout(Stdio::null()).stderr(Stdio::null()).status();
-    for site in list(&root.join("usr/lib"), "").map_err(|error| io_error("looking for Python", error))? {
-        if site.file_name().is_some_and(|name| name == "python3") {
-            let path = site.join("dist-packages");
-            fs::create_dir_all(&path)
-                .and_then(|()| fs::write(path.join("docent-tools.pth"), "/opt/tools/lib\n"))
-                .map_err(|error| io_error("telling Python of the tools", error))?;
-        }
-    }
+    // Where every Python 3 of Debian looks, whatever its version.
+    let site = root.join("usr/lib/python3/dist-packages");
+    fs::create_dir_all(&site)
+        .and_then(|()| fs::write(site.join("docent-tools.pth"), "/opt/tools/lib\n"))
+        .map_err(|error| io_error("telling Python of the tools", error))?;
     Ok(())
 }
 

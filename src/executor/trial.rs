@@ -94,6 +94,14 @@ pub fn own(disk: &str) -> BTreeMap<String, Binding> {
     ])
 }
 
+/// What is said where there is nothing to try with.
+pub fn untried() -> BTreeMap<String, Binding> {
+    let why = "not tried: no image of a recipe is here yet; make one with `docent recipe build NAME`";
+    ["capabilities", "privileges", "user", "root", "network-none", "memory", "processes", "cpus"]
+        .map(|name| (name.to_owned(), unbound(why.to_owned())))
+        .into()
+}
+
 /// It binds, by this.
 pub fn bound(by: &str) -> Binding {
     Binding::Bound { by: by.to_owned() }

@@ -8,12 +8,16 @@ use walkdir::WalkDir;
 /// What even an empty file costs: inodes are finite as well.
 const SMALLEST: u64 = 1024;
 
-/// Bytes that the trees below these directories occupy, or nothing if a part of them is hidden from docent (paths
-/// too long to be read, directories that can be written and not listed): who hides is over the limit.
-pub fn occupied(directories: &[PathBuf]) -> Option<u64> {
+/// Bytes that the trees below these directories occupy, counted until there are `enough`; or nothing if a part of them
+/// is hidden from docent (paths too long to be read, directories that can be written and not listed): who hides is
+/// over the limit.
+pub fn occupied(directories: &[PathBuf], enough: u64) -> Option<u64> {
     let mut sum = 0u64;
     for directory in directories {
         for entry in WalkDir::new(directory).follow_links(false) {
+            if sum > enough {
+                return Some(sum);
+            }
             match entry {
                 Ok(entry) => {
                     if let Ok(metadata) = entry.metadata() {
@@ -49,12 +53,12 @@ mod tests {
     #[test]
     fn empty_files_count_and_links_lead_nowhere() {
         let dir = tempfile::tempdir().unwrap();
-        let before = occupied(&[dir.path().to_owned()]).unwrap();
+        let before = occupied(&[dir.path().to_owned()], u64::MAX).unwrap();
         for n in 0..10 {
             std::fs::write(dir.path().join(n.to_string()), "").unwrap();
         }
         std::os::unix::fs::symlink("/usr", dir.path().join("link")).unwrap();
-        let after = occupied(&[dir.path().to_owned()]).unwrap();
+        let after = occupied(&[dir.path().to_owned()], u64::MAX).unwrap();
         assert_eq!(after - before, 11 * SMALLEST);
     }
 
@@ -65,7 +69,7 @@ mod tests {
         let made =
             std::process::Command::new("sh").args(["-c", script]).current_dir(dir.path()).status().unwrap();
         assert!(made.success());
-        assert_eq!(occupied(&[dir.path().to_owned()]), None);
+        assert_eq!(occupied(&[dir.path().to_owned()], u64::MAX), None);
         assert!(std::process::Command::new("rm").arg("-rf").arg(dir.path()).status().unwrap().success());
     }
 }

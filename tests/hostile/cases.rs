@@ -85,38 +85,38 @@ pub async fn live_log<E: Executor>(bench: &Bench<E>) {
 pub async fn time<E: Executor>(bench: &Bench<E>) {
     let limits = Limits { timeout_seconds: 2, ..LIMITS };
     for script in [
-        "sleep 31417",
-        "trap '' TERM; echo deaf; while :; do sleep 31417; done",
-        "trap 'echo heard; exit 0' TERM; sleep 31417 & wait; sleep 31417",
-        "setsid sh -c 'trap \"\" TERM; while :; do sleep 31417; done' & (sleep 31417 &); while :; do sleep 1; done",
+        "sleep MARK",
+        "trap '' TERM; echo deaf; while :; do sleep MARK; done",
+        "trap 'echo heard; exit 0' TERM; sleep MARK & wait; sleep MARK",
+        "setsid sh -c 'trap \"\" TERM; while :; do sleep MARK; done' & (sleep MARK &); while :; do sleep 1; done",
     ] {
         let job = docent::executor::Job { limits, ..bench.job(script) };
         let told = bench.run_once(&job).await;
         assert_eq!(told.ending, Ending::TimedOut, "{script}");
         assert_eq!(told.text().contains("heard"), script.contains("heard"), "{script}");
-        assert_eq!(processes("31417"), Vec::<String>::new(), "{script}");
+        assert_eq!(processes(&bench.mark), Vec::<String>::new(), "{script}");
     }
 }
 
 /// The program ends; what it left running ends too.
 pub async fn orphans<E: Executor>(bench: &Bench<E>) {
-    let job = bench.job("setsid sleep 27182 & (sleep 27182 & ) ; nohup sleep 27182 >/dev/null 2>&1 & exit 5");
+    let job = bench.job("setsid sleep MARK & (sleep MARK & ) ; nohup sleep MARK >/dev/null 2>&1 & exit 5");
     assert_eq!(bench.run(&job).await.ending, EXITED(5));
-    assert_eq!(processes("27182"), Vec::<String>::new());
+    assert_eq!(processes(&bench.mark), Vec::<String>::new());
     bench.executor.release(job.attempt.run).await.unwrap();
 }
 
 /// Processes, memory and disk run out for the attempt, and for nobody else.
 pub async fn greed<E: Executor>(bench: &Bench<E>) {
-    let bomb = "i=0; while [ $i -lt 300 ]; do sleep 16180 & i=$((i+1)); done; echo all; exit 0";
+    let bomb = "i=0; while [ $i -lt 300 ]; do sleep MARK & i=$((i+1)); done; echo all; exit 0";
     let told = bench.run_once(&bench.job(bomb)).await;
     assert!(!told.text().contains("all"), "300 processes under a limit of 64: {told:?}");
-    assert_eq!(processes("16180"), Vec::<String>::new());
+    assert_eq!(processes(&bench.mark), Vec::<String>::new());
     let limits = Limits { timeout_seconds: 4, ..LIMITS };
-    let bomb = docent::executor::Job { limits, ..bench.job("b() { b | b & }; b; b; sleep 16180; exit 0") };
+    let bomb = docent::executor::Job { limits, ..bench.job("b() { b | b & }; b; b; sleep MARK; exit 0") };
     let told = bench.run_once(&bomb).await;
     assert_ne!(told.ending, EXITED(0), "{}", told.text());
-    assert_eq!(processes("16180"), Vec::<String>::new());
+    assert_eq!(processes(&bench.mark), Vec::<String>::new());
 
     let told = bench.run_once(&bench.job("x=$(head -c 200000000 /dev/zero | tr '\\0' x); echo ${#x}")).await;
     assert_eq!(told.ending, Ending::OutOfMemory, "{}", told.text());
@@ -157,13 +157,13 @@ pub async fn disk<E: Executor>(bench: &Bench<E>) {
 
 /// Cancelled is cancelled, for who hears and who does not; what has ended stays as it ended.
 pub async fn cancel<E: Executor>(bench: &Bench<E>) {
-    for script in ["sleep 14142", "trap '' TERM; echo deaf; while :; do sleep 14142; done"] {
+    for script in ["sleep MARK", "trap '' TERM; echo deaf; while :; do sleep MARK; done"] {
         let job = bench.job(script);
         bench.executor.submit(&job).await.unwrap();
         let (told, ()) = tokio::join!(bench.wait(&job), async {
-            until("the program", || !processes("14142").is_empty()).await;
+            until("the program", || !processes(&bench.mark).is_empty()).await;
             bench.executor.cancel(&job.attempt).await.unwrap();
-            assert_eq!(processes("14142"), Vec::<String>::new(), "{script}");
+            assert_eq!(processes(&bench.mark), Vec::<String>::new(), "{script}");
             bench.executor.cancel(&job.attempt).await.unwrap();
         });
         assert_eq!(told.ending, Ending::Cancelled, "{script}");
@@ -250,7 +250,8 @@ pub async fn confinement<E: Executor>(bench: &Bench<E>) {
              mount -t tmpfs none /tmp 2>/dev/null && echo mounted; \
              unshare -U true 2>/dev/null && echo user namespace; \
              echo x | tee /proc/sys/kernel/core_pattern >/dev/null 2>&1 && echo core pattern; \
-             (mknod /tmp/d b 8 0) 2>/dev/null && echo device; ulimit -c",
+             (mknod /tmp/d b 8 0) 2>/dev/null && echo device; \
+             awk '$2 ~ \"^/(recipe|in)?$\" && $4 !~ \"^ro,\" {print \"mounted writable\", $2}' /proc/mounts; ulimit -c",
         ))
         .await;
     assert_eq!(told.text(), "{\"a\": 1}reporecipe\n0\n", "{:?}", told.ending);
@@ -277,6 +278,25 @@ pub async fn confinement<E: Executor>(bench: &Bench<E>) {
     assert!(["Groups:", "Groups: 65534"].contains(&groups.as_str()), "{groups}");
 }
 
+/// Seen from this machine it is nobody as well: a breakout would not be root.
+pub async fn identity_outside<E: Executor>(bench: &Bench<E>) {
+    let job = bench.job("sleep MARK");
+    bench.executor.submit(&job).await.unwrap();
+    until("the program", || processes(&bench.mark).iter().any(|line| line.starts_with("sleep"))).await;
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let line = std::fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default();
+        if line.replace('\0', " ").trim() == format!("sleep {}", bench.mark) {
+            let status = std::fs::read_to_string(entry.path().join("status")).unwrap();
+            for name in ["Uid:", "Gid:"] {
+                let ids = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+                assert!(ids.split_whitespace().all(|id| id != "0"), "{name} {ids}");
+            }
+        }
+    }
+    bench.executor.release(job.attempt.run).await.unwrap();
+    assert_eq!(processes(&bench.mark), Vec::<String>::new(), "released while it ran");
+}
+
 /// There is nothing to steal: no variable, no file, no socket, no process of this machine.
 pub async fn secrets<E: Executor>(bench: &Bench<E>) {
     let told = bench.run_once(&bench.job("env | sort")).await;
@@ -294,7 +314,7 @@ pub async fn secrets<E: Executor>(bench: &Bench<E>) {
     let told = bench
         .run_once(&bench.job(&format!(
             "v=$(echo {value} | rev); for f in /proc/[0-9]*/environ /proc/[0-9]*/cmdline /proc/[0-9]*/cwd/*; do \
-               tr '\\0' '\\n' <$f 2>/dev/null | while read -r line; do case $line in *\"$v\"*) echo leak $f;; esac; done; done; \
+               (tr '\\0' '\\n' <$f) 2>/dev/null | while read -r line; do case $line in *\"$v\"*) echo leak $f;; esac; done; done; \
              find / -xdev -type s 2>/dev/null; find / -name '*.sock' -not -path '/proc/*' -not -path '/sys/*' 2>/dev/null; \
              ls /var/run/docker.sock /run/docker.sock /run/podman /etc/shadow /root/.ssh /home 2>/dev/null; \
              grep -l . /proc/1/root/etc/shadow 2>/dev/null; cat /repo/link 2>/dev/null; \

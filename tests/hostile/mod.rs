@@ -32,6 +32,8 @@ pub fn not_run(what: &str, why: &str) {
 /// Runs and their files, for one executor.
 pub struct Bench<E> {
     pub executor: E,
+    /// Stands for `MARK` in commands: a number of seconds by which this bench's processes are found among all others.
+    pub mark: String,
     pub scratch: tempfile::TempDir,
 }
 
@@ -63,7 +65,9 @@ impl<E: Executor> Bench<E> {
         }
         std::os::unix::fs::symlink("/etc/shadow", scratch.path().join("repo/link")).unwrap();
         nix::unistd::mkfifo(&scratch.path().join("repo/fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-        Self { executor, scratch }
+        static NEXT: AtomicI64 = AtomicI64::new(100);
+        let mark = format!("{}{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        Self { executor, mark, scratch }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -79,7 +83,7 @@ impl<E: Executor> Bench<E> {
         Job {
             attempt: AttemptId { run: new_run(), tier: "tier".into(), number: 1 },
             image: tiny::TINY.into(),
-            command: command.iter().map(|word| (*word).to_owned()).collect(),
+            command: command.iter().map(|word| word.replace("MARK", &self.mark)).collect(),
             variables: BTreeMap::from([("DOCENT_TIER".to_owned(), "tier".to_owned())]),
             repo: self.path("repo"),
             recipe: self.path("recipe"),

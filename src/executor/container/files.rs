@@ -14,7 +14,7 @@ use tokio_util::io::{ReaderStream, StreamReader, SyncIoBridge};
 use walkdir::WalkDir;
 
 use crate::executor::contract::USER;
-use crate::executor::{ExecutorError, Job, harvest, io_error};
+use crate::executor::{ExecutorError, Job, harvest, input_name, io_error};
 
 use super::connect::failed;
 use super::profile::Place;
@@ -85,17 +85,6 @@ fn write_all(
         }
     }
     tar.into_inner()?.flush()
-}
-
-/// Inputs are docent's own; a slash in a name is a mistake that should be heard of.
-pub fn input_name(name: &str) -> io::Result<&str> {
-    let is_plain = !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '\0']);
-    is_plain.then_some(name).ok_or_else(|| {
-        io::Error::new(
-            io::ErrorKind::InvalidInput,
-            format!("an input cannot be called {name:?}: use a plain file name"),
-        )
-    })
 }
 
 fn append_tree(tar: &mut tar::Builder<impl Write>, from: &Path, top: &Path, owner: u32) -> io::Result<()> {

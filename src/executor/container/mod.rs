@@ -154,7 +154,7 @@ impl Container {
         let mut profile = Profile { job, names, access, cores: self.engine.cores, occupied: 0 };
         self.load(&profile).await?;
         let scale = self.scale(names, job.environment, &job.image).await;
-        profile.occupied = watch::measure(docker, names, &scale).await?.unwrap_or(0);
+        profile.occupied = watch::measure(docker, names, &scale, u64::MAX).await?.unwrap_or(0);
 
         let options = CreateContainerOptionsBuilder::default().name(&names.container()).build();
         docker
@@ -187,7 +187,7 @@ impl Container {
         let _alone = self.live.networks.lock().await;
         let docker = &self.engine.docker;
         let filters = HashMap::from([("name".to_owned(), vec![names.network()])]);
-        let options = ListNetworksOptions { filters: Some(filters), ..Default::default() };
+        let options = ListNetworksOptions { filters: Some(filters) };
         let there = docker.list_networks(Some(options)).await.map_err(failed("listing networks"))?;
         if there.iter().any(|network| network.name.as_deref() == Some(names.network().as_str())) {
             return Ok(());

@@ -1,7 +1,5 @@
 //! Which limits bind here: tried in a container, where an image of docent's allows it.
 
-use std::collections::BTreeMap;
-
 use crate::executor::trial::{self, unbound};
 use crate::executor::{ExecutorError, Probe};
 
@@ -15,7 +13,7 @@ pub async fn probe(executor: &Container) -> Result<Probe, ExecutorError> {
     );
     limits.extend(match image(executor).await? {
         Some(image) => trial::try_out(executor, &image).await?,
-        None => untried(),
+        None => trial::untried(),
     });
     limits.insert(
         "network-index".to_owned(),
@@ -35,11 +33,4 @@ async fn image(executor: &Container) -> Result<Option<String>, ExecutorError> {
         }
     }
     Ok(None)
-}
-
-fn untried() -> BTreeMap<String, crate::executor::Binding> {
-    let why = "not tried: no image of a recipe is here yet; make one with `docent recipe build NAME`";
-    ["capabilities", "privileges", "user", "root", "network-none", "memory", "processes", "cpus"]
-        .map(|name| (name.to_owned(), unbound(why.to_owned())))
-        .into()
 }

@@ -117,7 +117,7 @@ async fn find(docker: &Docker, labels: &[String]) -> Result<Found, ExecutorError
     let containers = docker.list_containers(Some(options)).await.map_err(failed("listing containers"))?;
     let options = ListVolumesOptions { filters: Some(filters.clone()) };
     let volumes = docker.list_volumes(Some(options)).await.map_err(failed("listing volumes"))?;
-    let options = ListNetworksOptions { filters: Some(filters), ..Default::default() };
+    let options = ListNetworksOptions { filters: Some(filters) };
     let networks = docker.list_networks(Some(options)).await.map_err(failed("listing networks"))?;
     let found = Found {
         containers: containers

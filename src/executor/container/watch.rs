@@ -105,16 +105,23 @@ impl Watch {
 
     async fn is_within_disk(&self) -> Result<bool, ExecutorError> {
         let allowed = self.watched.occupied.saturating_add(self.watched.disk_bytes);
-        Ok(measure(&self.docker, &self.names, &self.scale).await?.is_some_and(|bytes| bytes <= allowed))
+        Ok(measure(&self.docker, &self.names, &self.scale, allowed)
+            .await?
+            .is_some_and(|bytes| bytes <= allowed))
     }
 }
 
-/// Bytes in the writable volumes; nothing if a part is hidden.
-pub async fn measure(docker: &Docker, names: &Names, scale: &Scale) -> Result<Option<u64>, ExecutorError> {
+/// Bytes in the writable volumes, counted until there are enough; nothing if a part is hidden.
+pub async fn measure(
+    docker: &Docker,
+    names: &Names,
+    scale: &Scale,
+    enough: u64,
+) -> Result<Option<u64>, ExecutorError> {
     match scale {
         Scale::Directories(directories) => {
             let directories = directories.clone();
-            tokio::task::spawn_blocking(move || usage::occupied(&directories))
+            tokio::task::spawn_blocking(move || usage::occupied(&directories, enough))
                 .await
                 .map_err(|error| ExecutorError::Broken(format!("measuring the volumes: {error}")))
         }

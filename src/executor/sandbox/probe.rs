@@ -1,0 +1,48 @@
+//! Which limits bind here: tried in a sandbox, where an image of docent's (or this machine's own root) allows it.
+
+use crate::executor::trial::{self, bound, unbound};
+use crate::executor::{ExecutorError, Probe};
+
+use super::Sandbox;
+use super::cgroup::Groups;
+
+/// Tries the limits out.
+pub async fn probe(executor: &Sandbox) -> Result<Probe, ExecutorError> {
+    let mut limits = trial::own(
+        "watched from outside every second, beside a limit on each file; what is written between two looks is not held \
+         back",
+    );
+    let images = &executor.settings.images;
+    let image = images.iter().find(|image| executor.image_exists(image)).cloned();
+    match image.or_else(|| executor.settings.host_root.then(String::new)) {
+        Some(image) => limits.extend(trial::try_out(executor, &image).await?),
+        None => limits.extend(trial::untried()),
+    }
+    if let Groups::Nowhere { why } = &executor.groups {
+        let only = "bound for each process alone, not for all together";
+        for name in ["memory", "processes", "cpus"] {
+            limits.insert(name.to_owned(), unbound(format!("{only}: no control group can be made: {why}")));
+        }
+    }
+    limits.insert(
+        "user-namespaces".to_owned(),
+        if executor.can_disable_namespaces {
+            bound("bubblewrap forbids more of them inside")
+        } else {
+            unbound("this bubblewrap cannot forbid them inside: 0.8 or later can".to_owned())
+        },
+    );
+    limits.insert(
+        "system-calls".to_owned(),
+        unbound("bubblewrap filters none; an engine's default profile does".to_owned()),
+    );
+    limits.insert(
+        "network-index".to_owned(),
+        unbound(
+            "a tier with a network shares that of this machine, its own services and the metadata address of a cloud \
+             included: block those for docent's user with the firewall"
+                .to_owned(),
+        ),
+    );
+    Ok(Probe { engine: format!("bwrap {}", executor.version), limits })
+}
