@@ -16,4 +16,5 @@ pub mod recipes;
 pub mod secrets;
 pub mod store;
 
+pub mod daemon;
 pub mod demo;
