@@ -5,8 +5,11 @@
 
 pub mod core;
 
+pub mod clock;
 pub mod executor;
 pub mod forge;
 pub mod store;
+
+pub mod web;
 
 pub mod demo;

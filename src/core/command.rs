@@ -24,6 +24,8 @@ mod place;
 
 pub use misunderstanding::{Misunderstanding, ShaProblem};
 
+use serde::{Deserialize, Serialize};
+
 use line::{Look, Start};
 use place::Place;
 

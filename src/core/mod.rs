@@ -25,4 +25,6 @@ pub mod world;
 pub mod outcome;
 pub mod verdict;
 
+pub mod result;
+
 pub mod neutral;
