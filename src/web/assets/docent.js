@@ -49,14 +49,13 @@
 
   // Puts a region's new content in its place, unless somebody is reading or copying there.
   const replace = (region, fresh) => {
-    if (region.innerHTML === fresh.innerHTML && region.dataset.refresh === fresh.dataset.refresh) return;
     const selection = getSelection();
     if (selection && !selection.isCollapsed && region.contains(selection.anchorNode)) return;
     for (const details of region.querySelectorAll("details[id]")) {
       const same = fresh.querySelector("#" + CSS.escape(details.id));
       if (same) same.open = details.open;
     }
-    region.replaceWith(document.adoptNode(fresh));
+    if (!region.isEqualNode(fresh)) region.replaceWith(document.adoptNode(fresh));
   };
 
   const refresh = async () => {
