@@ -18,3 +18,6 @@ pub mod store;
 
 pub mod daemon;
 pub mod demo;
+pub mod web;
+
+pub mod cli;

@@ -29,5 +29,7 @@ pub mod world;
 pub mod outcome;
 pub mod verdict;
 
+pub mod result;
+
 pub mod neutral;
 pub mod report;

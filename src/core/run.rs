@@ -208,6 +208,15 @@ pub struct Cancel {
     pub why: String,
 }
 
+/// A phase and when the run came into it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PhaseEntered {
+    /// The phase.
+    pub phase: Phase,
+    /// When.
+    pub at: Time,
+}
+
 /// A run and all that became of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Run {
@@ -217,6 +226,9 @@ pub struct Run {
     pub request: Request,
     /// Where it stands.
     pub phase: Phase,
+    /// The phases it came through, with times; the last is where it stands.
+    #[serde(default)]
+    pub phases: Vec<PhaseEntered>,
     /// Who accepted it.
     pub accepted_by: Option<Party>,
     /// When it was asked for.
@@ -301,6 +313,7 @@ impl Run {
             id,
             request,
             phase: Phase::Offered,
+            phases: vec![PhaseEntered { phase: Phase::Offered, at }],
             accepted_by: None,
             requested_at: at,
             expires_at: Some(expires_at),
@@ -351,7 +364,11 @@ impl Run {
 
     /// Applies `change`, or names why it cannot happen and leaves the run as it was.
     pub fn apply(&mut self, change: &RunChange, at: Time) -> Result<(), Illegal> {
-        self.phase = self.next(change)?;
+        let phase = self.next(change)?;
+        if phase != self.phase {
+            self.phases.push(PhaseEntered { phase, at });
+        }
+        self.phase = phase;
         match change {
             RunChange::Accepted { by } => {
                 self.accepted_by = Some(by.clone());

@@ -1,0 +1,272 @@
+//! `result.json`: all that became of a run, as one document for other people's scripts.
+//!
+//! Its shape is a contract, published as `docs/schema/result.schema.json`, so it is written down apart from the
+//! state that docent keeps for itself. Fields are only ever added; anything else is a new `schema`.
+
+use serde::Serialize;
+
+use super::command::TestOptions;
+use super::id::{CommentId, PullId};
+use super::outcome::{Outcome, TestResult};
+use super::recipe::{Environment, Limits, Network};
+use super::run::{Attempt, Kept, Party, PhaseEntered, RecipeUse, Run, TierRun, Trigger};
+use super::time::Time;
+use super::verdict::Verdict;
+
+/// Which contract a document keeps.
+pub const SCHEMA: &str = "docent.result.1";
+
+/// What the run itself does not know of the place where it ran.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Origin<'a> {
+    /// Version of docent.
+    pub docent: &'a str,
+    /// Where git fetches the repository; none for a local folder.
+    pub clone_url: Option<&'a str>,
+    /// The page of the run.
+    pub page_url: Option<&'a str>,
+}
+
+/// The document. Its text is a stranger's where the state's is: whoever shows it has to escape it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Document<'a> {
+    schema: &'static str,
+    docent: &'a str,
+    run: i64,
+    page_url: Option<&'a str>,
+    phase: &'static str,
+    verdict: Option<Verdict>,
+    extra_verdict: Option<Verdict>,
+    reason: Option<&'a str>,
+    place: &'a str,
+    pull_request: Option<PullRequest<'a>>,
+    head_sha: Option<&'a str>,
+    base_sha: Option<&'a str>,
+    is_untrusted: bool,
+    trigger: Cause<'a>,
+    actor: Who<'a>,
+    accepted_by: Option<Who<'a>>,
+    cancelled_by: Option<Who<'a>>,
+    options: Options<'a>,
+    only: &'a [String],
+    recipe: Option<&'a RecipeUse>,
+    requested_at: Time,
+    started_at: Option<Time>,
+    ended_at: Option<Time>,
+    phases: &'a [PhaseEntered],
+    warnings: &'a [String],
+    tiers: Vec<Tier<'a>>,
+    reproduce: String,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct PullRequest<'a> {
+    forge: &'a str,
+    repository: u64,
+    number: u64,
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+enum Cause<'a> {
+    Comment { comment: &'a CommentId, page_url: &'a str },
+    CommandLine,
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+enum Who<'a> {
+    Account { forge: &'a str, number: u64, login: &'a str },
+    Operator,
+    Docent,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct Options<'a> {
+    extra_tests: bool,
+    tiers: &'a [String],
+    notebooks: Option<&'a str>,
+    full: bool,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct Tier<'a> {
+    name: &'a str,
+    verdict: Option<Verdict>,
+    is_opt_in: bool,
+    is_gate: bool,
+    run: &'a [String],
+    network: Network,
+    environment: Environment,
+    limits: Limits,
+    planned: &'a [String],
+    attempts: Vec<Try<'a>>,
+    /// Of the last attempt.
+    tests: &'a [TestResult],
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct Try<'a> {
+    id: String,
+    number: u32,
+    outcome: Option<Outcome>,
+    note: &'a str,
+    opened_at: Time,
+    started_at: Option<Time>,
+    closed_at: Option<Time>,
+    seconds: Option<f64>,
+    log: Option<&'a Kept>,
+    artifacts: &'a [Kept],
+}
+
+impl<'a> Document<'a> {
+    /// The document of `run` as it stands: ended or not.
+    pub fn of(run: &'a Run, origin: Origin<'a>) -> Self {
+        let request = &run.request;
+        Self {
+            schema: SCHEMA,
+            docent: origin.docent,
+            run: run.id.0,
+            page_url: origin.page_url,
+            phase: run.phase.word(),
+            verdict: run.verdict,
+            extra_verdict: run.extra_verdict,
+            reason: run.reason.as_deref(),
+            place: &request.place,
+            pull_request: request.pull.as_ref().map(pull_request),
+            head_sha: request.sha.as_ref().map(|sha| sha.as_str()),
+            base_sha: request.base.as_ref().map(|sha| sha.as_str()),
+            is_untrusted: request.is_untrusted,
+            trigger: match &request.trigger {
+                Trigger::Comment { comment, page_url } => Cause::Comment { comment, page_url },
+                Trigger::CommandLine => Cause::CommandLine,
+            },
+            actor: who(&request.by),
+            accepted_by: run.accepted_by.as_ref().map(who),
+            cancelled_by: run.cancel.as_ref().map(|cancel| who(&cancel.by)),
+            options: options(&request.options),
+            only: &request.only,
+            recipe: run.recipe.as_ref(),
+            requested_at: run.requested_at,
+            started_at: run.started_at,
+            ended_at: run.ended_at,
+            phases: &run.phases,
+            warnings: run.plan.as_ref().map_or(&[], |plan| plan.warnings.as_slice()),
+            tiers: run.tiers.iter().map(tier).collect(),
+            reproduce: reproduce(run, origin.clone_url),
+        }
+    }
+}
+
+fn pull_request(pull: &PullId) -> PullRequest<'_> {
+    PullRequest { forge: &pull.repository.forge, repository: pull.repository.number, number: pull.number }
+}
+
+fn who(party: &Party) -> Who<'_> {
+    match party {
+        Party::Account { forge, actor } => Who::Account { forge, number: actor.number, login: &actor.login },
+        Party::Operator => Who::Operator,
+        Party::Docent => Who::Docent,
+    }
+}
+
+fn options(options: &TestOptions) -> Options<'_> {
+    Options {
+        extra_tests: options.extra_tests,
+        tiers: &options.tiers,
+        notebooks: options.notebooks.as_deref(),
+        full: options.full,
+    }
+}
+
+fn tier(tier: &TierRun) -> Tier<'_> {
+    Tier {
+        name: &tier.tier.name,
+        verdict: tier.verdict,
+        is_opt_in: tier.tier.is_opt_in,
+        is_gate: tier.tier.is_gate,
+        run: &tier.tier.run,
+        network: tier.tier.network,
+        environment: tier.tier.environment,
+        limits: tier.tier.limits,
+        planned: &tier.planned,
+        attempts: tier.attempts.iter().map(attempt).collect(),
+        tests: &tier.tests,
+    }
+}
+
+fn attempt(attempt: &Attempt) -> Try<'_> {
+    let length = attempt.closed_at.map(|closed| closed - attempt.started_at.unwrap_or(attempt.opened_at));
+    Try {
+        id: attempt.id.to_string(),
+        number: attempt.id.number,
+        outcome: attempt.outcome,
+        note: &attempt.note,
+        opened_at: attempt.opened_at,
+        started_at: attempt.started_at,
+        closed_at: attempt.closed_at,
+        seconds: length.map(|length| length.num_milliseconds() as f64 / 1000.0),
+        log: attempt.log.as_ref(),
+        artifacts: &attempt.artifacts,
+    }
+}
+
+/// The command that does the same here and now, quoted for a shell: parts of it are a stranger's.
+pub fn reproduce(run: &Run, clone_url: Option<&str>) -> String {
+    let request = &run.request;
+    let mut words = vec!["docent".to_owned(), "run".to_owned()];
+    let place = clone_url.unwrap_or(&request.place);
+    // What begins with a hyphen would be read as a flag, and quotes do not change that.
+    let place = if place.starts_with('-') { format!("./{place}") } else { place.to_owned() };
+    words.push(place);
+    let mut flag = |name: &str, value: &str| words.push(format!("{name}={value}"));
+    if let Some(sha) = &request.sha {
+        flag("--sha", sha.as_str());
+    }
+    if let Some(name) = run.recipe.as_ref().map(|recipe| &recipe.name).or(request.recipe.as_ref()) {
+        flag("--recipe", name);
+    }
+    for tier in &request.options.tiers {
+        flag("--tier", tier);
+    }
+    if let Some(notebooks) = &request.options.notebooks {
+        flag("--notebooks", notebooks);
+    }
+    if request.options.extra_tests {
+        words.push("--extra-tests".to_owned());
+    }
+    if request.options.full {
+        words.push("--full".to_owned());
+    }
+    words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
+}
+
+fn quoted(word: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_=./:@,+".contains(&byte);
+    if !word.is_empty() && word.bytes().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_in_a_reproduce_command_leaves_its_word() {
+        for (word, expected) in [
+            ("--sha=abc", "--sha=abc"),
+            ("", "''"),
+            ("a b", "'a b'"),
+            ("$(id)", "'$(id)'"),
+            ("it's; id", "'it'\\''s; id'"),
+            ("a\nb", "'a\nb'"),
+            ("é", "'é'"),
+            ("*", "'*'"),
+        ] {
+            assert_eq!(quoted(word), expected);
+        }
+    }
+}

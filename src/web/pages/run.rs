@@ -1,0 +1,174 @@
+//! `/runs/N`: one run: what was asked, what came of it, and what exactly went wrong, the worst first.
+
+mod tier;
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{OriginalUri, Path, State};
+use axum::response::Response;
+
+use super::row::{NAME, RunRow};
+use super::{Frame, Moment, count, page};
+use crate::core::id::Sha;
+use crate::core::pull::Repository;
+use crate::core::result::reproduce;
+use crate::core::run::{Party, Run, Trigger};
+use crate::core::time::Time;
+use crate::web::badge::Badge;
+use crate::web::kept::run_at;
+use crate::web::problem::Problem;
+use crate::web::text::Shown;
+use crate::web::{Site, link};
+use tier::Tier;
+
+/// Bytes of a running log with which the page begins.
+const TAIL: usize = 100_000;
+
+#[derive(Template)]
+#[template(path = "run.html")]
+struct RunPage {
+    frame: Frame,
+    row: RunRow,
+    verdict: Option<Badge>,
+    summary: String,
+    cancel: Option<(Shown, Shown)>,
+    accepted_by: Option<Shown>,
+    account: Option<(Shown, u64)>,
+    comment: Option<String>,
+    is_from_comment: bool,
+    head: Option<Commit>,
+    base: Option<Commit>,
+    is_untrusted: bool,
+    recipe: Option<Recipe>,
+    phases: Vec<(&'static str, Moment)>,
+    started: Option<Moment>,
+    ended: Option<Moment>,
+    warnings: Vec<Shown>,
+    tiers: Vec<Tier>,
+    log: Option<LiveLog>,
+    reproduce: Shown,
+}
+
+struct Commit {
+    sha: String,
+    short: String,
+    href: Option<String>,
+}
+
+struct Recipe {
+    name: Shown,
+    digest: Shown,
+    image: Shown,
+}
+
+/// The log of the attempt that runs.
+struct LiveLog {
+    name: Shown,
+    href: String,
+    tail: usize,
+}
+
+pub async fn run(
+    State(site): State<Arc<Site>>,
+    OriginalUri(uri): OriginalUri,
+    number: Result<Path<String>, PathRejection>,
+) -> Result<Response, Problem> {
+    let Path(number) = number.map_err(|_| Problem::not_found("there is no run of this number"))?;
+    let run = run_at(&site, &number).await?;
+    let repositories = site.pages.store.repositories().await?;
+    let of_run = |repository: &Repository| {
+        run.request.pull.as_ref().is_some_and(|pull| pull.repository == repository.id)
+    };
+    let repository = repositories.iter().map(|(_, repository)| repository).find(|found| of_run(found));
+    let now = site.pages.clock.now();
+    let title = format!("Run {} of {}", run.id, run.request.place);
+    let frame = Frame::new(&site, uri.path(), "runs", &title).live(!run.phase.is_ended());
+    page(&view(frame, &run, repository, now))
+}
+
+fn view(frame: Frame, run: &Run, repository: Option<&Repository>, now: Time) -> RunPage {
+    let request = &run.request;
+    let commit = |sha: &Sha| Commit {
+        sha: sha.to_string(),
+        short: sha.short().to_owned(),
+        href: repository.and_then(|repository| link::commit(&repository.page_url, sha)),
+    };
+    let recipe = run.recipe.as_ref().map(|recipe| Recipe {
+        name: Shown::line(&recipe.name, NAME),
+        digest: Shown::line(recipe.digest.get(..12).unwrap_or(&recipe.digest), 20),
+        image: Shown::line(&recipe.image, 200),
+    });
+    RunPage {
+        frame,
+        row: RunRow::new(run, now),
+        verdict: run.verdict.map(Badge::from),
+        summary: summary(run),
+        cancel: run
+            .cancel
+            .as_ref()
+            .map(|cancel| (Shown::line(cancel.by.name(), NAME), Shown::line(&cancel.why, 300))),
+        accepted_by: run.accepted_by.as_ref().map(|by| Shown::line(by.name(), NAME)),
+        account: match &request.by {
+            Party::Account { forge, actor } => Some((Shown::line(forge, NAME), actor.number)),
+            Party::Operator | Party::Docent => None,
+        },
+        is_from_comment: matches!(request.trigger, Trigger::Comment { .. }),
+        comment: match &request.trigger {
+            Trigger::Comment { page_url, .. } => link::outside(page_url),
+            Trigger::CommandLine => None,
+        },
+        head: request.sha.as_ref().map(commit),
+        base: request.base.as_ref().map(commit),
+        is_untrusted: request.is_untrusted,
+        recipe,
+        phases: run
+            .phases
+            .iter()
+            .map(|entered| (entered.phase.word(), Moment::new(entered.at, now)))
+            .collect(),
+        started: run.started_at.map(|at| Moment::new(at, now)),
+        ended: run.ended_at.map(|at| Moment::new(at, now)),
+        warnings: run
+            .plan
+            .iter()
+            .flat_map(|plan| &plan.warnings)
+            .take(50)
+            .map(|warning| Shown::line(warning, 400))
+            .collect(),
+        tiers: run.tiers.iter().map(|tier| Tier::new(run.id, tier, now)).collect(),
+        log: run.open_attempt().map(|attempt| LiveLog {
+            name: Shown::line(&attempt.id.to_string(), NAME),
+            href: link::log(&attempt.id),
+            tail: TAIL,
+        }),
+        reproduce: Shown::line(
+            &reproduce(run, repository.map(|repository| repository.clone_url.as_str())),
+            2000,
+        ),
+    }
+}
+
+/// What the default tiers came to, in numbers. What errored is counted apart from what failed.
+fn summary(run: &Run) -> String {
+    let tiers = || run.tiers.iter().filter(|tier| !tier.tier.is_opt_in);
+    let tests = || tiers().flat_map(|tier| &tier.tests);
+    let failed = tests().filter(|test| test.outcome.is_bad() && !test.outcome.is_ours()).count();
+    let errored = tests().filter(|test| test.outcome.is_ours()).count();
+    let missing: usize = tiers().map(|tier| tier::missing(tier).count()).sum();
+    let mut parts = Vec::new();
+    if failed > 0 {
+        parts.push(format!("{} failed", count(failed, "test", "tests")));
+    }
+    if errored > 0 {
+        parts.push(format!("{} errored (docent's, not the author's)", count(errored, "test", "tests")));
+    }
+    if missing > 0 && run.phase.is_ended() {
+        parts.push(format!("{} left no result", count(missing, "planned test", "planned tests")));
+    }
+    if parts.is_empty() && tests().count() > 0 {
+        parts.push(count(tests().count(), "test result", "test results"));
+    }
+    parts.join(", ")
+}
