@@ -24,6 +24,10 @@ pub fn complaints_about_text(path: &str, text: &str) -> Vec<String> {
     ];
     let mut complaints = Vec::new();
     for (pattern, what) in places {
+        // Hostile code looks for secrets where anybody's are.
+        if path.starts_with("tests/hostile/") && what == "a path of one machine" {
+            continue;
+        }
         let pattern = Regex::new(pattern).expect("the pattern is well formed");
         for (index, line) in text.lines().enumerate() {
             if let Some(found) = pattern.find(line) {
