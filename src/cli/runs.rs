@@ -13,6 +13,7 @@ use crate::core::event::Ask;
 use crate::core::id::RunId;
 use crate::core::neutral;
 use crate::core::report::headline;
+use crate::core::result::{Document, Origin};
 use crate::core::run::{Attempt, Phase, Run};
 use crate::core::time::for_people;
 use crate::store::{Files, Store};
@@ -103,11 +104,16 @@ async fn list(store: &Store, count: u32, json: bool) -> Result<ExitCode, Trouble
 async fn show(store: &Store, id: RunId, json: bool) -> Result<ExitCode, Trouble> {
     let run = found(store, id).await?;
     if json {
-        println!("{}", serde_json::to_string_pretty(&crate::core::result::document(&run))?);
+        let origin = Origin { docent: env!("CARGO_PKG_VERSION"), clone_url: None, page_url: None };
+        println!("{}", serde_json::to_string_pretty(&Document::of(&run, origin))?);
         return Ok(ExitCode::SUCCESS);
     }
     println!("run {id}: {} ({})", headline(&run), run.phase.word());
-    println!("  asked for by {} at {}", neutral::plain(run.request.by.name(), 60), for_people(run.requested_at));
+    println!(
+        "  asked for by {} at {}",
+        neutral::plain(run.request.by.name(), 60),
+        for_people(run.requested_at)
+    );
     if let Some(reason) = &run.reason {
         println!("  {}", neutral::plain(reason, 400));
     }

@@ -102,7 +102,13 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
         }
     }
 
-    fn adopt(&self, forge: &str, name: &str, found: Repository, policy: &crate::core::policy::RepositoryPolicy) {
+    fn adopt(
+        &self,
+        forge: &str,
+        name: &str,
+        found: Repository,
+        policy: &crate::core::policy::RepositoryPolicy,
+    ) {
         {
             let mut held = self.0.policy.write().unwrap_or_else(PoisonError::into_inner);
             let mut changed = (**held).clone();

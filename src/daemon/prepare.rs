@@ -38,7 +38,9 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
         let policy = self.policy();
         let name = match &run.request.recipe {
             Some(name) => name.clone(),
-            None => self.0.shelf.detect(&seen.paths).map_err(|error| authors(error.to_string()))?.name.clone(),
+            None => {
+                self.0.shelf.detect(&seen.paths).map_err(|error| authors(error.to_string()))?.name.clone()
+            }
         };
         let recipe = policy
             .recipes

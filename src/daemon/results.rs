@@ -134,7 +134,8 @@ line 2</failure></testcase>
     #[test]
     fn junit_gives_a_verdict_per_test() {
         let (tests, unreadable) = read_files(&[("junit.xml", JUNIT)]);
-        let seen: Vec<_> = tests.iter().map(|test| (test.name.as_str(), test.outcome, test.message.as_str())).collect();
+        let seen: Vec<_> =
+            tests.iter().map(|test| (test.name.as_str(), test.outcome, test.message.as_str())).collect();
         assert_eq!(unreadable, Vec::<String>::new());
         assert_eq!(
             seen,

@@ -1,0 +1,207 @@
+//! `docent demo`: the whole loop in one process, against an embedded forge. No account, no configuration.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use secrecy::ExposeSecret;
+use tokio_util::sync::CancellationToken;
+
+use super::Trouble;
+use super::assemble;
+use super::outcome::code_of;
+use super::recipe::kind_of;
+use super::serve::{ForgesDown, log, start};
+use crate::config::{self, Config, ExecutorKind};
+use crate::core::id::RunId;
+use crate::core::report::headline;
+use crate::core::run::{Phase, Run};
+use crate::demo::forge::EmbeddedForge;
+use crate::demo::sample::{self, Sample};
+use crate::executor::any::AnyExecutor;
+use crate::store::Store;
+
+/// How to show it.
+#[derive(Debug, clap::Args)]
+pub struct Demo {
+    /// Write the command itself, wait, print the report, and exit with the run's code.
+    #[arg(long)]
+    once: bool,
+    /// Port of docent's pages; the embedded forge takes the next one. 0: any.
+    #[arg(long, default_value_t = 8440)]
+    port: u16,
+    /// Where untrusted code runs.
+    #[arg(long, value_parser = ["auto", "container", "sandbox"], default_value = "auto")]
+    executor: String,
+}
+
+/// Shows the whole loop until it is interrupted.
+pub async fn demo(arguments: &Demo) -> Result<ExitCode, Trouble> {
+    log();
+    crate::git::Git::default().version().await.map_err(|error| Trouble::Usage(error.to_string()))?;
+    let scratch = tempfile::Builder::new().prefix("docent-demo-").tempdir()?;
+    let port = if arguments.port == 0 { 0 } else { arguments.port.saturating_add(1) };
+    let forge = EmbeddedForge::start(&scratch.path().join("forge"), port).await.map_err(|error| {
+        Trouble::Usage(format!("the embedded forge cannot use port {port} ({error}): try --port"))
+    })?;
+    let sample = tokio::task::block_in_place(|| sample::sample(&forge));
+    let kind = kind_of(&arguments.executor, ExecutorKind::Auto);
+    let config = configuration(scratch.path(), &forge, &sample, arguments.port, kind)?;
+    make_image(&config).await?;
+
+    let started = start(&config, ForgesDown::Fail).await?;
+    let pages = format!("http://{}", started.address()?);
+    let pull = format!("{}/{}/pulls/{}", forge.url(), sample.repository, sample.pull);
+    let store = started.daemon.store().clone();
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(started.run(stop.clone()));
+    println!("\n  the pull request   {pull}\n  docent's pages     {pages}\n");
+
+    let code = if arguments.once {
+        once(&forge, &sample, &store).await?
+    } else {
+        println!("  Write !testme under the pull request, and watch docent's pages. Ctrl-C ends it all.\n");
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            () = stop.cancelled() => {}
+        }
+        wind_up(&store).await;
+        ExitCode::SUCCESS
+    };
+    stop.cancel();
+    running.await??;
+    forge.stop().await;
+    Ok(code)
+}
+
+fn configuration(
+    folder: &Path,
+    forge: &EmbeddedForge,
+    sample: &Sample,
+    port: u16,
+    kind: ExecutorKind,
+) -> Result<Config, Trouble> {
+    let credentials = folder.join("credentials");
+    std::fs::create_dir_all(&credentials)?;
+    for (name, token) in [("watch", &sample.watch_token), ("report", &sample.report_token)] {
+        let file = credentials.join(name);
+        std::fs::write(&file, token.expose_secret())?;
+        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+    }
+    let text = format!(
+        r#"
+        listen = "127.0.0.1:{port}"
+        public_url = "http://127.0.0.1:{port}"
+
+        [limits]
+        report_interval = "1s"
+
+        [[forge]]
+        name = "demo"
+        kind = "gitea"
+        url = "{url}"
+        poll_interval = "2s"
+        watch_credential = "watch"
+        report_credential = "report"
+        own_account = {reporter}
+
+        [[repository]]
+        forge = "demo"
+        name = "{repository}"
+        recipe = "notebook"
+        allow = ["{maintainer_name}:{maintainer}"]
+        "#,
+        url = forge.url(),
+        reporter = sample.reporter,
+        repository = sample.repository,
+        maintainer_name = sample::MAINTAINER,
+        maintainer = sample.maintainer,
+    );
+    let mut config = config::parse("demo", &text).map_err(|mistakes| {
+        Trouble::Usage(mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+    })?;
+    config.state_dir = folder.join("state");
+    config.credentials_dir = Some(credentials);
+    config.executor = kind;
+    if port == 0 {
+        config.public_url = None;
+    }
+    std::fs::create_dir_all(&config.state_dir)?;
+    Ok(config)
+}
+
+/// Makes the image of the sample's recipe if it is not there. A sandbox keeps its images with the person, so that the second
+/// demo does not make them again.
+async fn make_image(config: &Config) -> Result<(), Trouble> {
+    let home = super::run::here_config(None)?.state_dir;
+    let images = home.join("images");
+    std::fs::create_dir_all(&images)?;
+    std::os::unix::fs::symlink(&images, config.state_dir.join("images"))?;
+    let shelf = assemble::load_shelf(config, &config.state_dir)?;
+    let executor = assemble::executor(config.executor, None, &config.state_dir, "demo", &shelf).await?;
+    println!(
+        "untrusted code runs in {}",
+        match &executor {
+            AnyExecutor::Container(_) => "containers",
+            _ => "a local sandbox",
+        }
+    );
+    let (Some(recipe), Some(build)) = (shelf.recipes.get("notebook"), shelf.build("notebook")) else {
+        return Err(Trouble::Usage("the recipe notebook is not there".to_owned()));
+    };
+    if !assemble::has_image(&executor, &recipe.image).await? {
+        println!("making the image {}, once", recipe.image);
+        assemble::build_image(&executor, build, &home, &mut |line| println!("  {line}")).await?;
+    }
+    Ok(())
+}
+
+async fn once(forge: &EmbeddedForge, sample: &Sample, store: &Store) -> Result<ExitCode, Trouble> {
+    // A comment in the second in which docent saw the head would not be certain to be younger.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    forge.comment(sample.repository, sample.pull, sample::MAINTAINER, "!testme");
+    println!("{} wrote !testme", sample::MAINTAINER);
+    let run = wait_for(store, RunId(1)).await?;
+    for _ in 0..100 {
+        let comments = forge.comments(sample.repository, sample.pull);
+        if let Some(report) = comments.iter().find(|comment| comment.body.contains(&headline(&run))) {
+            println!("\n{}", report.body);
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Ok(code_of(&run))
+}
+
+async fn wait_for(store: &Store, id: RunId) -> Result<Run, Trouble> {
+    let mut shown = String::new();
+    loop {
+        if let Some(run) = store.run(id).await? {
+            let now = headline(&run);
+            if now != shown {
+                println!("  {now}");
+                shown = now;
+            }
+            if run.phase.is_ended() {
+                return Ok(run);
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// Nothing of the demo may be left: what is running is cancelled, and waited for.
+async fn wind_up(store: &Store) {
+    let open = store.open_runs().await.unwrap_or_default();
+    for run in open.iter().filter(|run| run.phase != Phase::Offered) {
+        let ask = crate::core::event::Ask::Cancel { run: run.id };
+        let _ = store.ask(ask, crate::clock::Clock::system().now()).await;
+    }
+    for _ in 0..300 {
+        let open = store.open_runs().await.unwrap_or_default();
+        if open.iter().all(|run| run.phase == Phase::Offered) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}

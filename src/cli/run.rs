@@ -1,0 +1,241 @@
+//! `docent run`: the same request, the same tiers, the same document, without a forge.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use tokio_util::sync::CancellationToken;
+
+use super::Trouble;
+use super::assemble;
+use super::outcome::code_of;
+use super::recipe::kind_of;
+use crate::config::{self, Config};
+use crate::core::command::TestOptions;
+use crate::core::event::{Ask, Event};
+use crate::core::id::RunId;
+use crate::core::neutral;
+use crate::core::report::headline;
+use crate::core::result::{Document, Origin};
+use crate::core::run::{Kept, Party, Request, Run, Trigger};
+use crate::daemon::Daemon;
+use crate::store::{Files, Store};
+
+/// What to run.
+#[derive(Debug, clap::Args)]
+pub struct RunHere {
+    /// A folder, or the address of a repository (with --sha).
+    #[arg(default_value = ".")]
+    place: String,
+    /// The commit; a folder is run as it is without it.
+    #[arg(long)]
+    sha: Option<String>,
+    /// The recipe; else the one that fits.
+    #[arg(long)]
+    recipe: Option<String>,
+    /// The opt-in tiers too.
+    #[arg(long, env = "EXTRA_TESTS", value_parser = clap::builder::FalseyValueParser::new())]
+    extra_tests: bool,
+    /// Only up to this tier.
+    #[arg(long)]
+    tier: Vec<String>,
+    /// Only notebooks that fit this pattern.
+    #[arg(long)]
+    notebooks: Option<String>,
+    /// Ignore results that could be reused.
+    #[arg(long)]
+    full: bool,
+    /// Where result.json, logs and artifacts go.
+    #[arg(long, default_value = "docent-result")]
+    output: PathBuf,
+    /// Where untrusted code runs.
+    #[arg(long, value_parser = ["auto", "container", "sandbox"], default_value = "auto")]
+    executor: String,
+}
+
+/// The configuration if there is one, else what suits a laptop: state in the person's own state folder, no forge.
+pub fn here_config(named: Option<&Path>) -> Result<Config, Trouble> {
+    if named.is_some() || config::find(None).is_ok() {
+        return assemble::load(named);
+    }
+    let mut config =
+        config::parse("(none)", "").map_err(|_| Trouble::Usage("no configuration".to_owned()))?;
+    let home = std::env::var_os("XDG_STATE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state")));
+    config.state_dir = home.unwrap_or_else(std::env::temp_dir).join("docent");
+    std::fs::create_dir_all(&config.state_dir)?;
+    Ok(config)
+}
+
+/// Runs, shows progress, and leaves the results in the output folder.
+pub async fn run(named: Option<&Path>, arguments: &RunHere) -> Result<ExitCode, Trouble> {
+    let config = here_config(named)?;
+    let request = request(arguments)?;
+    let shelf = assemble::load_shelf(&config, &config.state_dir)?;
+    if let Some(name) = request.recipe.as_ref().filter(|name| !shelf.recipes.contains_key(*name)) {
+        return Err(Trouble::Usage(format!("there is no recipe {name:?}")));
+    }
+    let scratch = tempfile::Builder::new().prefix("run-").tempdir_in(&config.state_dir)?;
+    let instance = assemble::random_id();
+    let kind = kind_of(&arguments.executor, config.executor);
+    let executor =
+        assemble::executor(kind, config.socket.as_deref(), &config.state_dir, &instance, &shelf).await?;
+    let store = Store::in_memory()?;
+    // Forges have no part in this: what they say does not change what runs here.
+    let local = Config {
+        forges: Vec::new(),
+        repositories: Vec::new(),
+        state_dir: scratch.path().to_owned(),
+        ..config
+    };
+    let parts = assemble::parts(&local, store.clone(), shelf, executor, &instance).await?;
+    let files = parts.files.clone();
+    let daemon = Daemon::new(parts);
+    let stop = CancellationToken::new();
+    let running = {
+        let (daemon, stop) = (daemon.clone(), stop.clone());
+        tokio::spawn(async move { daemon.run(stop).await })
+    };
+    daemon.step(Event::OperatorAsked { ask: Ask::Run { request: Box::new(request) } }, None).await?;
+    let run = follow(&daemon, &store, &files).await?;
+    stop.cancel();
+    running.await??;
+    save(&run, &files, &arguments.output)?;
+    println!("{} {}", run.verdict.map_or("■", |verdict| verdict.sign()), headline(&run));
+    if let Some(reason) = &run.reason {
+        println!("{}", neutral::plain(reason, 500));
+    }
+    println!("results: {}", arguments.output.join("result.json").display());
+    Ok(code_of(&run))
+}
+
+fn request(arguments: &RunHere) -> Result<Request, Trouble> {
+    let is_address = arguments.place.starts_with("https://") || arguments.place.starts_with("http://");
+    let sha = arguments.sha.as_deref().map(str::parse).transpose();
+    let sha = sha.map_err(|error| Trouble::Usage(format!("--sha: {error}")))?;
+    if is_address && sha.is_none() {
+        return Err(Trouble::Usage("an address needs --sha with the full commit id".to_owned()));
+    }
+    if !is_address && sha.is_some() {
+        return Err(Trouble::Usage(
+            "--sha is for an address; a folder is run as it is: check the commit out first".to_owned(),
+        ));
+    }
+    let place = if is_address {
+        arguments.place.clone()
+    } else {
+        let folder = std::fs::canonicalize(&arguments.place)
+            .map_err(|error| Trouble::Usage(format!("{}: {error}", arguments.place)))?;
+        folder.to_string_lossy().into_owned()
+    };
+    Ok(Request {
+        pull: None,
+        place,
+        sha,
+        base: None,
+        is_untrusted: true,
+        recipe: arguments.recipe.clone(),
+        options: TestOptions {
+            extra_tests: arguments.extra_tests,
+            tiers: arguments.tier.clone(),
+            notebooks: arguments.notebooks.clone(),
+            full: arguments.full,
+            sha: None,
+        },
+        only: Vec::new(),
+        trigger: Trigger::CommandLine,
+        by: Party::Operator,
+    })
+}
+
+/// Shows what the run is doing until it has ended; the first interrupt cancels it.
+async fn follow(daemon: &super::serve::AnyDaemon, store: &Store, files: &Files) -> Result<Run, Trouble> {
+    let bar = ProgressBar::new_spinner();
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed} {wide_msg}") {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(120));
+    let mut shown: Option<String> = None;
+    let mut interrupted = false;
+    let mut lines = Lines::default();
+    loop {
+        let Some(run) = store.run(RunId(1)).await? else {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        for line in lines.new_ones(&run, files) {
+            bar.suspend(|| println!("  {line}"));
+        }
+        let now = headline(&run);
+        if shown.as_ref() != Some(&now) {
+            if bar.is_hidden() {
+                println!("{now}");
+            }
+            bar.set_message(now.clone());
+            shown = Some(now);
+        }
+        if run.phase.is_ended() {
+            bar.finish_and_clear();
+            return Ok(run);
+        }
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(150)) => {}
+            _ = tokio::signal::ctrl_c(), if !interrupted => {
+                interrupted = true;
+                daemon.step(Event::OperatorAsked { ask: Ask::Cancel { run: RunId(1) } }, None).await?;
+            }
+        }
+    }
+}
+
+/// The lines of the live log that were not shown yet.
+#[derive(Default)]
+struct Lines {
+    shown: std::collections::BTreeMap<String, usize>,
+}
+
+impl Lines {
+    fn new_ones(&mut self, run: &Run, files: &Files) -> Vec<String> {
+        let mut lines = Vec::new();
+        for attempt in run.tiers.iter().flat_map(|tier| &tier.attempts) {
+            let kept = attempt.log.as_ref().and_then(|log| files.path(&log.digest));
+            let bytes =
+                std::fs::read(kept.unwrap_or_else(|| files.live_log(&attempt.id))).unwrap_or_default();
+            let from = self.shown.entry(attempt.id.to_string()).or_default();
+            let rest = bytes.get(*from..).unwrap_or_default();
+            let whole = rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+            let text = String::from_utf8_lossy(&rest[..whole]).into_owned();
+            lines.extend(text.lines().map(|line| neutral::plain(line, 300)));
+            *from += whole;
+        }
+        lines
+    }
+}
+
+/// Writes result.json, and copies logs and artifacts beside it.
+fn save(run: &Run, files: &Files, output: &Path) -> Result<(), Trouble> {
+    std::fs::create_dir_all(output)?;
+    let origin = Origin { docent: env!("CARGO_PKG_VERSION"), clone_url: None, page_url: None };
+    let document = serde_json::to_string_pretty(&Document::of(run, origin))?;
+    std::fs::write(output.join("result.json"), document + "\n")?;
+    for attempt in run.tiers.iter().flat_map(|tier| &tier.attempts) {
+        let folder = output.join(attempt.id.to_string());
+        for kept in attempt.log.iter().chain(&attempt.artifacts) {
+            copy(files, kept, &folder)?;
+        }
+    }
+    Ok(())
+}
+
+fn copy(files: &Files, kept: &Kept, folder: &Path) -> Result<(), Trouble> {
+    let parts = kept.name.split('/').filter(|part| !matches!(*part, "" | "." | ".."));
+    let to = parts.fold(folder.to_owned(), |path, part| path.join(part));
+    let Some(from) = files.path(&kept.digest) else { return Ok(()) };
+    if let Some(parent) = to.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    std::fs::copy(from, to)?;
+    Ok(())
+}
