@@ -58,7 +58,7 @@ impl Gitea {
             CommentKind::Comment => vec!["repos", owner, name, "issues", "comments", &number],
             CommentKind::Review => vec!["repos", owner, name, "pulls", &pull_number, "reviews", &number],
         };
-        let Some(answer) = found(self.watcher.get_any(&path, &[]).await?)? else { return Ok(None) };
+        let Some(answer) = found(self.watcher.ask(&path, &[]).await?)? else { return Ok(None) };
         let comment = match id.kind {
             CommentKind::Comment => answer.json::<json::Comment>()?.into_comment(&id.repository),
             CommentKind::Review => answer.json::<json::Review>()?.into_comment(&id.repository, pull),
@@ -73,7 +73,7 @@ impl Gitea {
         number: u64,
     ) -> Result<(Option<PullRequest>, Time), ForgeError> {
         let (owner, name) = split(&self.name, &repository.name)?;
-        let answer = self.watcher.get_any(&["repos", owner, name, "pulls", &number.to_string()], &[]).await?;
+        let answer = self.watcher.ask(&["repos", owner, name, "pulls", &number.to_string()], &[]).await?;
         let observed_at = answer.clock()?;
         let Some(answer) = found(answer)? else { return Ok((None, observed_at)) };
         let pull = answer.json::<json::Pull>()?.into_pull(&repository.id);

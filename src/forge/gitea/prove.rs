@@ -22,7 +22,7 @@ pub async fn prove(gitea: &Gitea, repositories: &[Repository]) -> Result<Proof, 
     if gitea.token.is_none() {
         return Ok(Proof::ReadOnly { evidence: "no credential is used at all".to_owned() });
     }
-    let answer = gitea.watcher.get_any(&["admin", "cron"], &[]).await?;
+    let answer = gitea.watcher.ask(&["admin", "cron"], &[]).await?;
     let said = answer.message();
     let account = account(&gitea.watcher).await?;
     let is_administrator = answer.status.is_success()

@@ -5,7 +5,7 @@
 //! itself, and nothing else.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use secrecy::{ExposeSecret, SecretString};
@@ -58,6 +58,8 @@ pub struct Mint {
     key: EncodingKey,
     purpose: Purpose,
     minted: tokio::sync::Mutex<Option<Minted>>,
+    /// The forge's clock, in seconds, and when it was read.
+    clock: tokio::sync::Mutex<Option<(i64, Instant)>>,
 }
 
 #[derive(Clone)]
@@ -69,8 +71,8 @@ struct Minted {
 
 #[derive(Serialize)]
 struct Claims<'a> {
-    iat: u64,
-    exp: u64,
+    iat: i64,
+    exp: i64,
     iss: &'a str,
 }
 
@@ -109,8 +111,8 @@ impl Mint {
         })?;
         let credential = Credential::new(Authorisation::Anonymous);
         let writer = Writer::new(super::line(name, api, credential.clone(), bounds)?, Duration::ZERO);
-        let minted = tokio::sync::Mutex::default();
-        Ok(Self { name: name.to_owned(), writer, credential, app, installation, key, purpose, minted })
+        let (minted, clock) = (tokio::sync::Mutex::default(), tokio::sync::Mutex::default());
+        Ok(Self { name: name.to_owned(), writer, credential, app, installation, key, purpose, minted, clock })
     }
 
     /// A token that is good for some minutes at least.
@@ -125,7 +127,7 @@ impl Mint {
 
     /// What the App says of itself: what whoever holds its key could do.
     pub async fn app(&self) -> Result<App, ForgeError> {
-        self.sign()?;
+        self.sign().await?;
         self.writer.get(&["app"], &[]).await?.json()
     }
 
@@ -138,7 +140,7 @@ impl Mint {
         let path = ["app", "installations", installation.as_str(), "access_tokens"];
         let mut refused = None;
         for permissions in self.purpose.permissions() {
-            self.sign()?;
+            self.sign().await?;
             let asked = Instant::now();
             match self.writer.post(&path, &json!({ "permissions": permissions })).await {
                 Ok(answer) => {
@@ -165,11 +167,16 @@ impl Mint {
             .unwrap_or_else(|| self.trouble("minting a token", "no permissions to ask for".to_owned())))
     }
 
-    /// Signs the App's own short-lived credential.
-    fn sign(&self) -> Result<(), ForgeError> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        // A minute back, because GitHub refuses one from the future by its own clock.
-        let claims = Claims { iat: now.saturating_sub(60), exp: now + 540, iss: &self.app };
+    /// Signs the App's own short-lived credential, dated by the forge's clock: this machine's may be wrong, and GitHub
+    /// refuses what is from the future by its own.
+    async fn sign(&self) -> Result<(), ForgeError> {
+        let mut clock = self.clock.lock().await;
+        let (then, read) = match *clock {
+            Some(known) => known,
+            None => *clock.insert((self.writer.forge_clock().await?.timestamp(), Instant::now())),
+        };
+        let now = then.saturating_add(i64::try_from(read.elapsed().as_secs()).unwrap_or_default());
+        let claims = Claims { iat: now - 60, exp: now + 540, iss: &self.app };
         let signed = jsonwebtoken::encode(&Header::new(Algorithm::RS256), &claims, &self.key)
             .map_err(|error| self.trouble("signing as the App", error.to_string()))?;
         self.credential.replace(Authorisation::Token { word: "Bearer", secret: signed.into() });

@@ -62,7 +62,7 @@ impl GitHubReporter {
                     return Ok(Some(comment.id.get()));
                 }
             }
-            match self.writer.get_next(&answer).await {
+            match self.writer.follow(&answer).await {
                 Some(next) => answer = next?,
                 None => return Ok(None),
             }

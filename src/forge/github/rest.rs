@@ -80,7 +80,7 @@ where
         if !take(cycle, &answer)? {
             return Ok(());
         }
-        match cycle.watcher.get_next(&answer).await {
+        match cycle.watcher.follow(&answer).await {
             Some(next) => answer = next?,
             None => return Ok(()),
         }

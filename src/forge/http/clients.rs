@@ -9,6 +9,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::{Answer, Budget, Credential, Line, is_same_origin};
+use crate::core::time::Time;
 use crate::forge::{ForgeError, ForgeErrorKind};
 
 /// A client that reads. There is no method here that writes.
@@ -53,16 +54,16 @@ impl Watcher {
 
     /// GET; any answer but 2xx is an error.
     pub async fn get(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Answer, ForgeError> {
-        self.get_any(path, query).await?.success()
+        self.ask(path, query).await?.success()
     }
 
     /// GET; gives answers of every status but those that say «too many requests».
-    pub async fn get_any(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Answer, ForgeError> {
+    pub async fn ask(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Answer, ForgeError> {
         self.0.send(Method::GET, self.0.url(path, query), None).await
     }
 
     /// GET of the page that an answer's `Link` names as the next one; none when there is no next one, or it is elsewhere.
-    pub async fn get_next(&self, answer: &Answer) -> Option<Result<Answer, ForgeError>> {
+    pub async fn follow(&self, answer: &Answer) -> Option<Result<Answer, ForgeError>> {
         let next = answer.next_page().filter(|next| is_same_origin(&self.0.base, next))?;
         Some(self.0.send(Method::GET, next, None).await.and_then(Answer::success))
     }
@@ -135,9 +136,14 @@ impl Writer {
     }
 
     /// GET of the page that an answer's `Link` names as the next one, on the same host.
-    pub async fn get_next(&self, answer: &Answer) -> Option<Result<Answer, ForgeError>> {
+    pub async fn follow(&self, answer: &Answer) -> Option<Result<Answer, ForgeError>> {
         let next = answer.next_page().filter(|next| is_same_origin(&self.line.base, next))?;
         Some(self.line.send(Method::GET, next, None).await.and_then(Answer::success))
+    }
+
+    /// What the forge's clock shows, by whatever it answers at its root.
+    pub async fn forge_clock(&self) -> Result<Time, ForgeError> {
+        self.line.send(Method::GET, self.line.url(&[], &[]), None).await?.clock()
     }
 
     /// POST; any answer but 2xx is an error. After [`ForgeErrorKind::Unreachable`] it may have been done or not.
