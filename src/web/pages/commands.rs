@@ -6,7 +6,7 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 
-use super::row::NAME;
+use super::row::{LOGIN, NAME};
 use super::{Frame, Moment, page};
 use crate::core::id::{PullId, RunId};
 use crate::core::ledger::{Asked, Entry, Fate};
@@ -28,6 +28,8 @@ struct Commands {
 
 /// A command on one line.
 pub struct CommandRow {
+    /// Stays the same when other commands come.
+    pub id: String,
     pub text: Shown,
     pub line: usize,
     pub badge: Badge,
@@ -73,14 +75,22 @@ fn row(entry: &Entry, asked: &Asked, now: Time) -> CommandRow {
     };
     let author = entry.author.as_ref();
     let pull = PullId { repository: entry.id.repository.clone(), number: entry.pull };
+    let comment = &entry.id;
     CommandRow {
+        id: format!(
+            "c-{}-{}-{}-{}",
+            comment.repository.number,
+            comment.kind.word(),
+            comment.number,
+            asked.line
+        ),
         text: Shown::line(&asked.text, 160),
         line: asked.line,
         badge: Badge { sign, word: asked.fate.word(), tone },
         reason: Shown::line(reason, 600),
         code: Shown::line(code, NAME),
         run,
-        by: Shown::line(author.map_or("(a deleted account)", |author| &author.login), NAME),
+        by: Shown::line(author.map_or("(a deleted account)", |author| &author.login), LOGIN),
         account: author.map(|author| author.number),
         written: Moment::new(entry.created_at, now),
         comment: link::outside(&entry.page_url),

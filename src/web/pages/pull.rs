@@ -8,7 +8,7 @@ use axum::extract::{OriginalUri, Path, State};
 use axum::response::Response;
 
 use super::commands::{CommandRow, rows};
-use super::row::{NAME, RunRow};
+use super::row::{LOGIN, NAME, RunRow};
 use super::{Frame, Moment, page};
 use crate::core::id::{PullId, RepositoryId};
 use crate::web::problem::Problem;
@@ -82,7 +82,10 @@ pub async fn pull(
         number,
         title: Shown::line(&pull.title, 300),
         is_open: pull.is_open,
-        author: Shown::line(pull.author.as_ref().map_or("(a deleted account)", |author| &author.login), NAME),
+        author: Shown::line(
+            pull.author.as_ref().map_or("(a deleted account)", |author| &author.login),
+            LOGIN,
+        ),
         head_branch: Shown::line(&pull.head_branch, NAME),
         head_repository: Shown::line(pull.head_repository.as_deref().unwrap_or("(gone)"), NAME),
         base_branch: Shown::line(&pull.base_branch, NAME),

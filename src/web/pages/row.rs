@@ -8,7 +8,9 @@ use crate::web::badge::{self, Badge};
 use crate::web::link;
 use crate::web::text::Shown;
 
-/// Characters of a name.
+/// Characters of an account's name.
+pub const LOGIN: usize = 40;
+/// Characters of any other name.
 pub const NAME: usize = 80;
 
 /// A step of a run: getting ready, a tier.
@@ -50,7 +52,7 @@ impl RunRow {
             place: Shown::line(&request.place, NAME),
             pull: request.pull.as_ref().map(|pull| (pull.number, link::pull(pull))),
             commit: request.sha.as_ref().map(Sha::short).unwrap_or_default().to_owned(),
-            by: Shown::line(request.by.name(), NAME),
+            by: Shown::line(request.by.name(), LOGIN),
             asked: Moment::new(run.requested_at, now),
             expires: run.expires_at.map(|at| Moment::new(at, now)),
             length,

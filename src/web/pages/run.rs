@@ -9,7 +9,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{OriginalUri, Path, State};
 use axum::response::Response;
 
-use super::row::{NAME, RunRow};
+use super::row::{LOGIN, NAME, RunRow};
 use super::{Frame, Moment, count, page};
 use crate::core::id::Sha;
 use crate::core::pull::Repository;
@@ -108,8 +108,8 @@ fn view(frame: Frame, run: &Run, repository: Option<&Repository>, now: Time) -> 
         cancel: run
             .cancel
             .as_ref()
-            .map(|cancel| (Shown::line(cancel.by.name(), NAME), Shown::line(&cancel.why, 300))),
-        accepted_by: run.accepted_by.as_ref().map(|by| Shown::line(by.name(), NAME)),
+            .map(|cancel| (Shown::line(cancel.by.name(), LOGIN), Shown::line(&cancel.why, 300))),
+        accepted_by: run.accepted_by.as_ref().map(|by| Shown::line(by.name(), LOGIN)),
         account: match &request.by {
             Party::Account { forge, actor } => Some((Shown::line(forge, NAME), actor.number)),
             Party::Operator | Party::Docent => None,

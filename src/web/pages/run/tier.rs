@@ -20,9 +20,7 @@ const ARTIFACTS: usize = 100;
 pub struct Tier {
     pub name: Shown,
     pub badge: Badge,
-    pub is_opt_in: bool,
-    pub is_gate: bool,
-    pub is_built_in: bool,
+    pub notes: String,
     pub attempts: Vec<Try>,
     pub tests: Vec<Test>,
     /// Tests beyond those shown.
@@ -36,8 +34,8 @@ pub struct Try {
     pub began: Moment,
     pub length: String,
     pub note: Shown,
-    /// Its log as it may be read, and as it was written.
-    pub log: String,
+    /// Its log as it may be read, and as it was written; an attempt may leave none.
+    pub log: Option<String>,
     pub raw_log: Option<(String, String)>,
     pub artifacts: Vec<Artifact>,
     pub more_artifacts: usize,
@@ -93,14 +91,22 @@ impl Tier {
         Self {
             name: Shown::line(&tier.tier.name, NAME),
             badge: badge::of_tier(tier),
-            is_opt_in: tier.tier.is_opt_in,
-            is_gate: tier.tier.is_gate,
-            is_built_in: tier.tier.is_built_in(),
+            notes: notes(&tier.tier),
             attempts: tier.attempts.iter().map(|attempt| self::attempt(run, attempt, now)).collect(),
             tests,
             more,
         }
     }
+}
+
+fn notes(tier: &crate::core::recipe::Tier) -> String {
+    let notes = [
+        (tier.is_opt_in, "opt-in, with a verdict of its own"),
+        (tier.is_gate, "a gate: what follows needs it"),
+        (tier.is_built_in(), "built into docent"),
+    ];
+    let told = notes.iter().filter(|(is_so, _)| *is_so).map(|(_, note)| *note);
+    told.collect::<Vec<_>>().join(" · ")
 }
 
 /// The author's failures first, then docent's own, then what is good.
@@ -131,7 +137,7 @@ fn attempt(run: RunId, attempt: &Attempt, now: Time) -> Try {
         began: Moment::new(began, now),
         length: coarse(attempt.closed_at.unwrap_or(now) - began),
         note: Shown::line(&attempt.note, 600),
-        log: link::log(&attempt.id),
+        log: (attempt.log.is_some() || attempt.closed_at.is_none()).then(|| link::log(&attempt.id)),
         raw_log: attempt.log.as_ref().map(|log| (link::artifact(run, &log.digest), size(log.size))),
         artifacts: artifacts.collect(),
         more_artifacts: attempt.artifacts.len().saturating_sub(ARTIFACTS),
