@@ -425,7 +425,7 @@ async fn links_never_lead_out() {
             ("120000", "up", b"../../../../etc"),
             ("120000", "d/inside", b"../data/x.csv"),
             ("120000", "d/root", b".."),
-            ("120000", "sly", b"d/root/../../etc"),
+            ("120000", "sly", b"d/root/../etc"),
             ("120000", "self", b"self"),
             ("120000", "dangling", b"nowhere"),
             ("100644", "data/x.csv", b"1,2"),
