@@ -11,9 +11,9 @@ use crate::core::mistake::Mistake;
 use crate::core::policy::Allow;
 use crate::core::pull::Permission;
 use crate::core::reader::{Source, Table};
+use crate::core::recipe::Settings;
 use crate::core::select::pattern;
 use crate::core::time::Duration;
-use crate::recipes::Settings;
 
 /// Which executor to use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

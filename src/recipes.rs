@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::core::mistake::Mistake;
 use crate::core::reader::{self, Source, Table};
-use crate::core::recipe::{Environment, Limits, Network, Recipe, Recipes, TestSet, Tier};
+use crate::core::recipe::{Environment, Limits, Network, Recipe, Recipes, Settings, TestSet, Tier};
 use crate::core::select::pattern;
 
 #[derive(Embed)]
@@ -19,9 +19,6 @@ use crate::core::select::pattern;
 #[exclude = "**/__pycache__/*"]
 #[exclude = "**/*.pyc"]
 struct Shipped;
-
-/// Settings of the operator for each recipe: they take the place of the recipe's own.
-pub type Settings = BTreeMap<String, serde_json::Map<String, serde_json::Value>>;
 
 /// What an image is made from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -102,5 +102,8 @@ pub struct Recipe {
     pub digest: String,
 }
 
+/// Settings of the operator for each recipe: they take the place of the recipe's own.
+pub type Settings = BTreeMap<String, serde_json::Map<String, serde_json::Value>>;
+
 /// Recipes by name.
 pub type Recipes = BTreeMap<String, Recipe>;
