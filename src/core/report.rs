@@ -205,10 +205,12 @@ fn tier_note(tier: &TierRun) -> String {
         notes.push(format!("{missing} left no result"));
     }
     if let Some(attempt) = tier.attempts.last() {
-        if let Some(outcome) = attempt.outcome.filter(|outcome| outcome.is_bad()) {
+        // Where tests failed, the exit code says nothing more.
+        let is_told = attempt.outcome == Some(Outcome::Failed) && !notes.is_empty();
+        if let Some(outcome) = attempt.outcome.filter(|outcome| outcome.is_bad() && !is_told) {
             notes.push(outcome.words().to_owned());
         }
-        if !attempt.note.is_empty() {
+        if !attempt.note.is_empty() && !is_told {
             notes.push(neutral::cell(&attempt.note, 200));
         }
         if tier.attempts.len() > 1 {
