@@ -220,13 +220,14 @@ impl Environment {
         };
         let result = tokio::select! {
             status = work => status,
-            error = outgrown(watched) => Err(error),
+            error = watch(watched) => Err(error),
             () = tokio::time::sleep_until(deadline) => Err(GitError::TimedOut { after: self.timeout }),
         };
         match result {
             Ok(status) if status.success() => {
                 group.id = None;
-                Ok(())
+                // What arrives within one beat of the watch counts too.
+                outgrown(watched).await.map_or(Ok(()), Err)
             }
             Ok(status) => Err(self.understand(&words, status)),
             Err(error) => {
@@ -335,16 +336,23 @@ fn keep_end(words: &mut Vec<u8>, bytes: &[u8]) -> Result<(), GitError> {
 }
 
 /// Returns when a directory has grown too large; never, if there is none to watch.
-async fn outgrown(watched: Option<(&Path, u64)>) -> GitError {
-    let Some((directory, limit)) = watched else { return std::future::pending().await };
+async fn watch(watched: Option<(&Path, u64)>) -> GitError {
+    if watched.is_none() {
+        return std::future::pending().await;
+    }
     loop {
         tokio::time::sleep(MEASURE).await;
-        let directory = directory.to_owned();
-        let size = tokio::task::spawn_blocking(move || size_of(&directory)).await.unwrap_or(0);
-        if size > limit {
-            return GitError::TooLarge { what: format!("more than {limit} bytes were received") };
+        if let Some(error) = outgrown(watched).await {
+            return error;
         }
     }
+}
+
+async fn outgrown(watched: Option<(&Path, u64)>) -> Option<GitError> {
+    let (directory, limit) = watched?;
+    let directory = directory.to_owned();
+    let size = tokio::task::spawn_blocking(move || size_of(&directory)).await.unwrap_or(0);
+    (size > limit).then(|| GitError::TooLarge { what: format!("more than {limit} bytes were received") })
 }
 
 fn size_of(directory: &Path) -> u64 {
