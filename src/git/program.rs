@@ -86,9 +86,10 @@ const CONFIGURATION: [(&str, &str); 30] = [
     ("advice.detachedHead", "false"),
 ];
 
-/// Flaws of old histories that say nothing about the files: odd names, dates and modes that git itself once wrote.
-/// Everything else that git checks stays an error, above all names of files that mean `.git` or lead out of the tree.
-const HARMLESS: [&str; 17] = [
+/// Flaws of old histories that say nothing about the files: odd names, dates and modes that git itself once
+/// wrote. Everything else that git checks stays an error, above all names of files that mean `.git` or lead
+/// out of the tree.
+const HARMLESS: [&str; 16] = [
     "badDate",
     "badDateOverflow",
     "badEmail",
@@ -105,7 +106,6 @@ const HARMLESS: [&str; 17] = [
     "nulInCommit",
     "zeroPaddedDate",
     "zeroPaddedFilemode",
-    "emptyName",
 ];
 
 const MIB: u64 = 1 << 20;
@@ -150,7 +150,8 @@ impl Environment {
         environment
     }
 
-    /// A single allocation is limited too: the sizes in a pack are the sender's claims, and git believes them.
+    /// A single allocation is limited too: the sizes in a pack are the sender's claims, and git believes
+    /// them.
     pub fn limit(&mut self, limits: &FetchLimits) {
         self.timeout = limits.timeout;
         let memory = limits.max_bytes.clamp(64 * MIB, 512 * MIB);
@@ -197,8 +198,8 @@ impl Environment {
         Ok(String::from_utf8_lossy(&output).into_owned())
     }
 
-    /// Runs to the end, or until `read` refuses what git prints, or until `watched` (a directory and its size in
-    /// bytes) has grown too large, or until the deadline. In each of these cases all processes are killed.
+    /// Runs to the end, or until `read` refuses what git prints, or until `watched` (a directory and its size
+    /// in bytes) has grown too large, or until the deadline. In each of these cases all processes are killed.
     pub async fn run<A: AsRef<OsStr>>(
         &self,
         cwd: &Path,
