@@ -11,7 +11,7 @@ mod results;
 mod step;
 mod tell;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -86,8 +86,10 @@ struct Inner<F, R, E> {
     reporters: BTreeMap<String, R>,
     executor: E,
     git: Git,
-    /// What each forge's repositories are, by configured name.
+    /// What each forge's repositories are, by configured name: as the forge said last, now or before a restart.
     known: Mutex<BTreeMap<String, BTreeMap<String, Repository>>>,
+    /// Repositories (forge, configured name) that the forge has described since the start.
+    fresh: Mutex<BTreeSet<(String, String)>>,
     /// What each watch credential can do.
     proofs: Mutex<BTreeMap<String, Proof>>,
     /// Actions being done, with the means to interrupt them.
@@ -116,6 +118,7 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
             executor: parts.executor,
             git: parts.git,
             known: Mutex::default(),
+            fresh: Mutex::default(),
             proofs: Mutex::default(),
             flights: Mutex::default(),
             halt: CancellationToken::new(),
