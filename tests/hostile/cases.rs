@@ -302,8 +302,18 @@ pub async fn secrets<E: Executor>(bench: &Bench<E>) {
     let told = bench.run_once(&bench.job("env | sort")).await;
     let names: Vec<String> =
         told.text().lines().filter_map(|it| Some(it.split_once('=')?.0.to_owned())).collect();
-    let known =
-        ["DOCENT_OUT", "DOCENT_TIER", "HOME", "HOSTNAME", "LANG", "PATH", "PWD", "SHLVL", "container"];
+    let known = [
+        "DOCENT_OUT",
+        "DOCENT_TIER",
+        "HOME",
+        "HOSTNAME",
+        "LANG",
+        "PATH",
+        "PWD",
+        "SHLVL",
+        "TERM",
+        "container",
+    ];
     assert!(names.iter().all(|name| known.contains(&name.as_str())), "{names:?}");
     let value = |line: &str| told.text().lines().any(|it| it == line);
     assert!(value("HOME=/tmp") && value("DOCENT_OUT=/out") && value("DOCENT_TIER=tier"), "{}", told.text());

@@ -162,18 +162,20 @@ fn header(kind: tar::EntryType, mode: u32, owner: u32, mtime: u64) -> tar::Heade
     header
 }
 
-/// Takes `/out` of this container over.
+/// Takes `/out` of this container over. Docker names what is in it `out/…`, Podman `/…`.
 pub async fn collect(
     docker: &Docker,
     container: &str,
     into: &Path,
     max_bytes: u64,
+    is_podman: bool,
 ) -> Result<(), ExecutorError> {
+    let top = if is_podman { "/" } else { "out" };
     let options = DownloadFromContainerOptionsBuilder::new().path("/out").build();
     let stream = docker.download_from_container(container, Some(options)).map_err(io::Error::other);
     let reader = SyncIoBridge::new(StreamReader::new(Box::pin(stream)));
     let to = into.to_owned();
-    tokio::task::spawn_blocking(move || harvest::unpack(reader, "out", &to, max_bytes))
+    tokio::task::spawn_blocking(move || harvest::unpack(reader, top, &to, max_bytes))
         .await
         .map_err(|error| ExecutorError::Broken(format!("collecting /out: {error}")))?
         .map_err(|error| io_error(format!("collecting /out into {}", into.display()), error))

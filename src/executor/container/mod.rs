@@ -388,7 +388,7 @@ impl Executor for Container {
         let name = self.names(attempt).container();
         match inspect(&self.engine.docker, &name).await? {
             Some(container) if !is_running(&container) && !is_unstarted(&container) => {
-                files::collect(&self.engine.docker, &name, into, max_bytes).await
+                files::collect(&self.engine.docker, &name, into, max_bytes, self.is_podman()).await
             }
             Some(_) => {
                 Err(ExecutorError::Broken(format!("{attempt} has not ended: nothing can be collected yet")))
