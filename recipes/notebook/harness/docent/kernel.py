@@ -22,7 +22,9 @@ from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 from . import processes
 from .outputs import Outputs
 
-_PATIENCE = 5.0  # seconds without a message, after which a lost `idle` is asked for
+_PATIENCE = 1.0  # seconds after a cell's reply, after which its `idle` is asked for again
+_QUESTIONS = 20  # so often; then the kernel, which did reply, is taken to be idle
+_BACKLOG = 100_000  # messages that may wait for us; beyond, a kernel drops what it says
 _GLANCE = 0.1  # seconds between two looks at the process
 _PARTING = 0.5  # seconds in which a dead kernel's last messages still arrive
 # A crash says where it was, in the stream that we read: the usual one ends in the process that is crashing.
@@ -89,7 +91,9 @@ class Kernel:
     @property
     def last_words(self) -> str:
         """The end of what the kernel's process itself wrote, such as the trace of a crash."""
-        return b"".join(self._said).decode("utf-8", "replace")[-4000:]
+        said = b"".join(self._said).decode("utf-8", "replace")
+        crash = said.rfind("Fatal Python error")
+        return said[crash:][:3000] if crash >= 0 else said[-3000:]
 
     def start(self, limit: float, started: Callable):
         """Starts the process, tells its id and waits until it answers; TimeoutError if it does not within the limit."""
@@ -112,7 +116,9 @@ class Kernel:
         processes.prefer_for_oom(self.process.pid, 1000)
         started(self.process.pid)
         threading.Thread(target=self._listen, args=(read,), daemon=True).start()
-        self.client = BlockingKernelClient()
+        context = zmq.Context()
+        context.rcvhwm = _BACKLOG
+        self.client = BlockingKernelClient(context=context)
         self.client.load_connection_file(path)
         self.client.start_channels(stdin=False, hb=False)
         self._sockets = {"iopub": self.client.iopub_channel.socket, "shell": self.client.shell_channel.socket}
@@ -191,25 +197,27 @@ class Kernel:
         wanted = self.client.execute(source, allow_stdin=False, stop_on_error=not may_raise)
         self._parents[wanted] = outputs
         reply, idle, late = None, False, False
-        answers = {wanted}
+        answers, asked = {wanted}, 0.0
         try:
             while not (reply and idle):
-                wait = end if reply is None else min(end, time.monotonic() + _PATIENCE)
                 try:
-                    channel, kind, parent, content = self._next(wait)
+                    channel, kind, parent, content = self._next(end if reply is None else asked + _PATIENCE)
                 except TimeoutError:
-                    if time.monotonic() >= end:
-                        if late:
+                    if reply:
+                        if len(answers) > _QUESTIONS:
                             break
+                        answers.add(self.client.kernel_info())
+                        asked = time.monotonic()
+                    elif late:
+                        break
+                    else:
                         late, end = True, time.monotonic() + _INTERRUPT
                         run.status = "timed_out"
                         self._interrupt()
-                    else:
-                        answers.add(self.client.kernel_info())
                     continue
                 if channel == "shell":
                     if parent == wanted and kind == "execute_reply":
-                        reply = content
+                        reply, asked = content, time.monotonic()
                         run.count = content.get("execution_count", run.count)
                 elif kind == "status":
                     # The kernel publishes in order: an idle for a later question means that the cell's own was lost.
