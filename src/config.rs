@@ -106,6 +106,8 @@ pub struct Config {
     pub queue_limit: usize,
     /// The shortest time between two edits of a comment.
     pub report_interval: Duration,
+    /// How long logs and artifacts are kept.
+    pub retention: Duration,
     /// Settings for recipes, by name of the recipe.
     pub recipe_settings: Settings,
     /// Forges.
@@ -166,7 +168,7 @@ fn read(source: &Source<'_>, name: &str) -> Option<Config> {
     let public_url = address(&table, "public_url").map(|url| url.as_str().trim_end_matches('/').to_owned());
     let path = |key: &str| table.text(key).map(PathBuf::from);
     let (executor, socket, slots) = executor(&table);
-    let (offer_lifetime, queue_limit, report_interval) = limits(&table);
+    let Limits { offer_lifetime, queue_limit, report_interval, retention } = limits(&table);
     let grammar = grammar(&table);
     let recipe_settings = recipe_settings(&table);
     let forges = forges(&table);
@@ -190,6 +192,7 @@ fn read(source: &Source<'_>, name: &str) -> Option<Config> {
         offer_lifetime,
         queue_limit,
         report_interval,
+        retention,
         recipe_settings,
         forges,
         repositories,
@@ -260,21 +263,36 @@ fn executor(table: &Table<'_, '_, '_>) -> (ExecutorKind, Option<String>, usize) 
     (kind, socket, slots)
 }
 
-fn limits(table: &Table<'_, '_, '_>) -> (Duration, usize, Duration) {
-    let usual = (Duration::hours(24), 50, Duration::seconds(15));
+struct Limits {
+    offer_lifetime: Duration,
+    queue_limit: usize,
+    report_interval: Duration,
+    retention: Duration,
+}
+
+fn limits(table: &Table<'_, '_, '_>) -> Limits {
+    let usual = Limits {
+        offer_lifetime: Duration::hours(24),
+        queue_limit: 50,
+        report_interval: Duration::seconds(15),
+        retention: Duration::days(90),
+    };
     let Some(table) = table.table("limits") else { return usual };
-    let at_least = |key: &str, least: Duration| {
+    let within = |key: &str, least: Duration| {
         let duration = table.duration(key)?;
-        if duration < least {
-            table.mistake(key, format!("{key} must be at least {}s", least.num_seconds()));
+        if duration < least || duration > Duration::days(3650) {
+            table.mistake(key, format!("{key} must be at least {}s and at most 3650d", least.num_seconds()));
+            return None;
         }
         Some(duration)
     };
-    let read = (
-        at_least("offer_lifetime", Duration::minutes(1)).unwrap_or(usual.0),
-        table.number("queue_limit", 1).and_then(|count| usize::try_from(count).ok()).unwrap_or(usual.1),
-        at_least("report_interval", Duration::seconds(1)).unwrap_or(usual.2),
-    );
+    let queue_limit = table.number("queue_limit", 1).and_then(|count| usize::try_from(count).ok());
+    let read = Limits {
+        offer_lifetime: within("offer_lifetime", Duration::minutes(1)).unwrap_or(usual.offer_lifetime),
+        queue_limit: queue_limit.unwrap_or(usual.queue_limit),
+        report_interval: within("report_interval", Duration::seconds(1)).unwrap_or(usual.report_interval),
+        retention: within("retention", Duration::hours(1)).unwrap_or(usual.retention),
+    };
     table.close();
     read
 }
@@ -368,8 +386,8 @@ fn forges(table: &Table<'_, '_, '_>) -> Vec<ForgeConfig> {
         }
         let url = safe("url").or_else(|| Url::parse("https://github.com").ok());
         let poll_interval = table.duration("poll_interval").unwrap_or_else(|| Duration::seconds(30));
-        if poll_interval < Duration::seconds(1) {
-            table.mistake("poll_interval", "poll_interval must be at least 1s");
+        if !(Duration::seconds(1)..=Duration::days(1)).contains(&poll_interval) {
+            table.mistake("poll_interval", "poll_interval must be at least 1s and at most 1d");
         }
         let app = match (table.number("app_id", 1), table.number("installation_id", 1)) {
             (Some(app), Some(installation)) => Some((app, installation)),

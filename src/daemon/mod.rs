@@ -50,6 +50,8 @@ pub struct Parts<F, R, E> {
     pub files: Files,
     /// Workspaces are made below this.
     pub state_dir: PathBuf,
+    /// How long logs and artifacts are kept.
+    pub retention: crate::core::time::Duration,
     /// Time.
     pub clock: Clock,
     /// What the operator decided; repositories are added as the forges say what they are.
@@ -79,6 +81,7 @@ struct Inner<F, R, E> {
     store: Store,
     files: Files,
     state_dir: PathBuf,
+    retention: crate::core::time::Duration,
     clock: Clock,
     policy: RwLock<Arc<Policy>>,
     shelf: Shelf,
@@ -110,6 +113,7 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
             store: parts.store,
             files: parts.files,
             state_dir: parts.state_dir,
+            retention: parts.retention,
             clock: parts.clock,
             policy: RwLock::new(Arc::new(parts.policy)),
             shelf: parts.shelf,
