@@ -82,7 +82,9 @@ pub async fn start(config: &Config, down: ForgesDown) -> Result<Started, Trouble
     for (what, how) in &probe {
         tracing::info!(%what, %how, "executor");
     }
-    for recipe in shelf.recipes.values() {
+    let is_used =
+        |name: &String| config.repositories.iter().any(|it| it.recipe.as_ref().is_none_or(|it| it == name));
+    for recipe in shelf.recipes.values().filter(|recipe| is_used(&recipe.name)) {
         if !assemble::has_image(&executor, &recipe.image).await.unwrap_or(false) {
             let text = format!(
                 "the image {} is missing: make it with `docent recipe build {}`",
