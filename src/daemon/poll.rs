@@ -217,8 +217,10 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
     }
 
     async fn read(&self, name: &str, watched: &Watched<F>) -> Result<Poll, NotStarted> {
-        let cursor: Cursor = self.0.store.cursor(name.to_owned()).await?.unwrap_or_default();
+        let mut cursor: Cursor = self.0.store.cursor(name.to_owned()).await?.unwrap_or_default();
         let repositories = self.repositories_of(name);
+        // What is watched again after a pause begins anew: nobody waits for answers to comments of that time.
+        cursor.repositories.retain(|number, _| repositories.iter().any(|known| known.id.number == *number));
         let reconcile = self.slow_lane(&cursor, &repositories);
         let watch = Watch { repositories: &repositories, reconcile: &reconcile };
         Ok(watched.forge.poll(watch, &cursor).await?)
