@@ -80,15 +80,6 @@ pub struct RepositoryConfig {
     pub allow: Vec<Allow>,
 }
 
-/// How long what a run left is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Retention {
-    /// Logs and artifacts of older runs go.
-    pub age: Duration,
-    /// Where all of them together are larger, the oldest go, in bytes.
-    pub bytes: u64,
-}
-
 /// A place where a recipe is named. Whether there is one of that name is known only when recipes are read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecipeMention {
@@ -129,8 +120,8 @@ pub struct Config {
     pub queue_limit: usize,
     /// The shortest time between two edits of a comment.
     pub report_interval: Duration,
-    /// How long what a run left is kept.
-    pub retention: Retention,
+    /// How long logs and artifacts are kept.
+    pub retention: Duration,
     /// Settings for recipes, by name of the recipe.
     pub recipe_settings: Settings,
     /// Forges.
@@ -226,7 +217,7 @@ fn read(source: &Source<'_>, name: &str) -> Config {
     let listen = listen(&table);
     let public_url = address(&table, "public_url").map(|url| url.as_str().trim_end_matches('/').to_owned());
     let (executor, socket, slots) = executor(&table);
-    let (offer_lifetime, queue_limit, report_interval) = limits(&table);
+    let Limits { offer_lifetime, queue_limit, report_interval, retention } = limits(&table);
     let mut recipe_mentions = Vec::new();
     let mut warnings = Vec::new();
     let recipe_path = table.texts("recipe_path").unwrap_or_default();
@@ -252,7 +243,7 @@ fn read(source: &Source<'_>, name: &str) -> Config {
         offer_lifetime,
         queue_limit,
         report_interval,
-        retention: retention(&table),
+        retention,
         recipe_settings,
         forges,
         repositories,
@@ -328,27 +319,30 @@ fn whole(table: &Table<'_, '_, '_>, key: &str, least: u64, most: u64) -> Option<
     table.number(key, least, most).and_then(|number| usize::try_from(number).ok())
 }
 
-fn limits(table: &Table<'_, '_, '_>) -> (Duration, usize, Duration) {
-    let usual = (Duration::hours(24), 50, Duration::seconds(15));
-    let Some(table) = table.table("limits") else { return usual };
-    let limits = (
-        table.duration("offer_lifetime", Duration::minutes(1)).unwrap_or(usual.0),
-        whole(&table, "queue_limit", 1, 100_000).unwrap_or(usual.1),
-        table.duration("report_interval", Duration::seconds(1)).unwrap_or(usual.2),
-    );
-    table.close();
-    limits
+struct Limits {
+    offer_lifetime: Duration,
+    queue_limit: usize,
+    report_interval: Duration,
+    retention: Duration,
 }
 
-fn retention(table: &Table<'_, '_, '_>) -> Retention {
-    let usual = Retention { age: Duration::days(30), bytes: 20 << 30 };
-    let Some(table) = table.table("retention") else { return usual };
-    let retention = Retention {
-        age: table.duration("age", Duration::hours(1)).unwrap_or(usual.age),
-        bytes: table.size("bytes", 64 << 20).unwrap_or(usual.bytes),
+fn limits(table: &Table<'_, '_, '_>) -> Limits {
+    let usual = Limits {
+        offer_lifetime: Duration::hours(24),
+        queue_limit: 50,
+        report_interval: Duration::seconds(15),
+        retention: Duration::days(90),
+    };
+    let Some(table) = table.table("limits") else { return usual };
+    let (second, minute, hour) = (Duration::seconds(1), Duration::minutes(1), Duration::hours(1));
+    let limits = Limits {
+        offer_lifetime: table.duration("offer_lifetime", minute).unwrap_or(usual.offer_lifetime),
+        queue_limit: whole(&table, "queue_limit", 1, 100_000).unwrap_or(usual.queue_limit),
+        report_interval: table.duration("report_interval", second).unwrap_or(usual.report_interval),
+        retention: table.duration("retention", hour).unwrap_or(usual.retention),
     };
     table.close();
-    retention
+    limits
 }
 
 fn grammar(table: &Table<'_, '_, '_>) -> Grammar {

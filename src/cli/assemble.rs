@@ -229,6 +229,7 @@ pub async fn parts(
     Ok(Parts {
         files: open_files(config)?,
         state_dir: config.state_dir.clone(),
+        retention: config.retention,
         clock: Clock::system(),
         policy: policy(config, &shelf, own_accounts, instance),
         store,

@@ -37,7 +37,7 @@ pub struct Demo {
 
 /// Shows the whole loop until it is interrupted.
 pub async fn demo(arguments: &Demo) -> Result<ExitCode, Trouble> {
-    log();
+    log("warn");
     crate::git::Git::default().version().await.map_err(|error| Trouble::Usage(error.to_string()))?;
     let scratch = tempfile::Builder::new().prefix("docent-demo-").tempdir()?;
     let port = if arguments.port == 0 { 0 } else { arguments.port.saturating_add(1) };

@@ -129,7 +129,7 @@ async fn machine(config: &Config, findings: &mut Findings) {
 fn disk(config: &Config, findings: &mut Findings) {
     match nix::sys::statvfs::statvfs(&config.state_dir) {
         Ok(stat) => {
-            let free = stat.blocks_available() as u64 * stat.fragment_size() as u64;
+            let free = stat.blocks_available().saturating_mul(stat.fragment_size());
             let health = if free < 5 << 30 { Health::Note } else { Health::Good };
             findings.add(health, "disk", format!("{} GiB free for the state", free >> 30));
         }

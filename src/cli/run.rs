@@ -61,10 +61,15 @@ pub fn here_config(named: Option<&Path>) -> Result<Config, Trouble> {
     }
     let mut config =
         config::parse("(none)", "").map_err(|_| Trouble::Usage("no configuration".to_owned()))?;
-    let home = std::env::var_os("XDG_STATE_HOME")
-        .map(PathBuf::from)
-        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state")));
-    config.state_dir = home.unwrap_or_else(std::env::temp_dir).join("docent");
+    let named = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from);
+    let home = if nix::unistd::geteuid().is_root() {
+        // Sandboxes of root run as nobody, who must be able to reach their images.
+        named.unwrap_or_else(|| PathBuf::from("/var/cache"))
+    } else {
+        let own = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state"));
+        named.or(own).unwrap_or_else(std::env::temp_dir)
+    };
+    config.state_dir = home.join("docent");
     std::fs::create_dir_all(&config.state_dir)?;
     Ok(config)
 }

@@ -20,15 +20,18 @@ use crate::web::{About, Pages};
 /// A daemon of real adapters.
 pub type AnyDaemon = Daemon<AnyForge, AnyReporter, AnyExecutor>;
 
-/// Logs to standard error; `DOCENT_LOG` says how much (`info`, `docent=debug`, …).
-pub fn log() {
-    let filter = EnvFilter::try_from_env("DOCENT_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+/// Logs to standard error; `DOCENT_LOG` says how much (`info`, `docent=debug`, …), else `usual` does.
+pub fn log(usual: &str) {
+    let filter = EnvFilter::try_from_env("DOCENT_LOG").unwrap_or_else(|_| EnvFilter::new(usual));
+    let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let logging =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi);
+    let _ = logging.try_init();
 }
 
 /// Serves until TERM or INT.
 pub async fn serve(named: Option<&Path>) -> Result<ExitCode, Trouble> {
-    log();
+    log("info");
     let config = assemble::load(named)?;
     let stop = CancellationToken::new();
     let signals = stop.clone();
@@ -79,7 +82,9 @@ pub async fn start(config: &Config, down: ForgesDown) -> Result<Started, Trouble
     for (what, how) in &probe {
         tracing::info!(%what, %how, "executor");
     }
-    for recipe in shelf.recipes.values() {
+    let is_used =
+        |name: &String| config.repositories.iter().any(|it| it.recipe.as_ref().is_none_or(|it| it == name));
+    for recipe in shelf.recipes.values().filter(|recipe| is_used(&recipe.name)) {
         if !assemble::has_image(&executor, &recipe.image).await.unwrap_or(false) {
             let text = format!(
                 "the image {} is missing: make it with `docent recipe build {}`",
@@ -92,6 +97,7 @@ pub async fn start(config: &Config, down: ForgesDown) -> Result<Started, Trouble
     let parts = assemble::parts(config, store.clone(), shelf, executor, &instance).await?;
     let files = parts.files.clone();
     let daemon = Daemon::new(parts);
+    daemon.remember_repositories().await?;
     for forge in &config.forges {
         enrol(&daemon, &forge.name, down, &mut warnings).await?;
     }

@@ -63,15 +63,21 @@ fn forge(table: &Table<'_, '_, '_>, name: String) -> Option<ForgeConfig> {
         kind: kind.unwrap_or(ForgeKind::Gitea),
         url: url.or_else(|| Url::parse("https://github.com").ok())?,
         api_url,
-        poll_interval: table
-            .duration("poll_interval", Duration::seconds(1))
-            .unwrap_or_else(|| Duration::seconds(30)),
+        poll_interval: poll_interval(table),
         watch_credential,
         report_credential,
         app,
         allow_write_credential: rights(table),
         own_account: own_account(table),
     })
+}
+
+fn poll_interval(table: &Table<'_, '_, '_>) -> Duration {
+    let interval = table.duration("poll_interval", Duration::seconds(1));
+    if interval.is_some_and(|interval| interval > Duration::days(1)) {
+        table.mistake("poll_interval", "poll_interval must be at most 1d");
+    }
+    interval.unwrap_or_else(|| Duration::seconds(30))
 }
 
 fn kind(table: &Table<'_, '_, '_>) -> Option<ForgeKind> {

@@ -56,9 +56,8 @@ fn each_mistake_is_named_at_its_place() {
         ("[commands]\nretry = \"testme\"", "2:9 [commands]: the command word \"testme\" stands for two"),
         ("[recipes]\nx = 3", "2:5 [recipes]: x must be a table"),
         ("[executor]\nslots = 99999999999999999999", "2:9 [executor]: slots must be at most 1000"),
-        ("[limits]\noffer_lifetime = \"99999d\"", "2:18 [limits]: offer_lifetime must be at most 3660d"),
-        ("[retention]\nage = \"1m\"", "2:7 [retention]: age must be at least 3600s"),
-        ("[retention]\nbytes = \"20GB\"", "2:9 [retention]: bytes must be a size"),
+        ("[limits]\noffer_lifetime = \"99999d\"", "2:18 [limits]: offer_lifetime must be at most 3650d"),
+        ("[limits]\nretention = \"1m\"", "2:13 [limits]: retention must be at least 3600s"),
         ("state_dir = \"\"", "1:13 configuration: state_dir is empty"),
         ("state_dir = \"a\\u0000\"", "1:13 configuration: state_dir holds control characters"),
         (

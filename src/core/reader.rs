@@ -17,7 +17,7 @@ use super::time::Duration;
 const MAX_MISTAKES: usize = 200;
 
 /// No length of time that people configure is longer, and sums with dates cannot overflow.
-const LONGEST: Duration = Duration::days(3660);
+const LONGEST: Duration = Duration::days(3650);
 
 /// A file being read: its name, its text and the mistakes so far.
 #[derive(Debug)]

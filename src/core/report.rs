@@ -89,9 +89,13 @@ pub fn headline(run: &Run) -> String {
 /// `2 passed, 1 failed, 1 skipped` over the last tier that has tests of its own; empty when none has.
 fn count(run: &Run) -> String {
     let tier = run.tiers.iter().rev().filter(|tier| !tier.tier.is_opt_in).find(|tier| !tier.tests.is_empty());
-    let Some(tier) = tier else { return String::new() };
+    tier.map(|tier| counts(&tier.tests)).unwrap_or_default()
+}
+
+/// `2 passed, 1 failed`.
+fn counts(tests: &[TestResult]) -> String {
     let mut counts: Vec<(Outcome, usize)> = Vec::new();
-    for test in &tier.tests {
+    for test in tests {
         match counts.iter_mut().find(|(outcome, _)| *outcome == test.outcome) {
             Some((_, count)) => *count += 1,
             None => counts.push((test.outcome, 1)),
@@ -192,9 +196,8 @@ fn write_tiers(text: &mut String, run: &Run) {
 
 fn tier_note(tier: &TierRun) -> String {
     let mut notes = Vec::new();
-    let bad = tier.tests.iter().filter(|test| test.outcome.is_bad()).count();
-    if !tier.tests.is_empty() {
-        notes.push(format!("{} of {} not good", bad, tier.tests.len()));
+    if tier.tests.len() > 1 || tier.tests.iter().any(|test| test.outcome.is_bad()) {
+        notes.push(counts(&tier.tests));
     }
     let missing =
         tier.planned.iter().filter(|name| !tier.tests.iter().any(|test| test.name == **name)).count();
@@ -202,10 +205,12 @@ fn tier_note(tier: &TierRun) -> String {
         notes.push(format!("{missing} left no result"));
     }
     if let Some(attempt) = tier.attempts.last() {
-        if let Some(outcome) = attempt.outcome.filter(|outcome| outcome.is_bad()) {
+        // Where tests failed, the exit code says nothing more.
+        let is_told = attempt.outcome == Some(Outcome::Failed) && !notes.is_empty();
+        if let Some(outcome) = attempt.outcome.filter(|outcome| outcome.is_bad() && !is_told) {
             notes.push(outcome.words().to_owned());
         }
-        if !attempt.note.is_empty() {
+        if !attempt.note.is_empty() && !is_told {
             notes.push(neutral::cell(&attempt.note, 200));
         }
         if tier.attempts.len() > 1 {
@@ -279,11 +284,19 @@ fn write_failure(text: &mut String, tier: &TierRun, test: &TestResult) {
 }
 
 fn write_rest(text: &mut String, run: &Run) {
-    let good: Vec<&TestResult> =
-        run.tiers.iter().flat_map(|tier| &tier.tests).filter(|test| !test.outcome.is_bad()).collect();
+    // Of a test that stands in several tiers, the last one is what people look for.
+    let mut seen = std::collections::BTreeSet::new();
+    let mut good: Vec<&TestResult> = run
+        .tiers
+        .iter()
+        .rev()
+        .flat_map(|tier| &tier.tests)
+        .filter(|test| seen.insert(test.name.as_str()) && !test.outcome.is_bad())
+        .collect();
     if good.is_empty() || run.verdict.is_none() {
         return;
     }
+    good.sort_by(|a, b| a.outcome.cmp(&b.outcome).then(a.name.cmp(&b.name)));
     let mut list = String::new();
     for test in good.iter().take(100) {
         let why = if test.message.is_empty() {

@@ -312,7 +312,8 @@ fn edited_own_and_repeated_comments_do_nothing() {
 
 #[test]
 fn the_forge_is_asked_again_before_anything_happens() {
-    let cases: [(&str, fn(&mut Examination)); 4] = [
+    type Spoil = fn(&mut Examination);
+    let cases: [(&str, Spoil); 4] = [
         ("deleted", |seen| seen.comment = None),
         ("edited", |seen| seen.comment.as_mut().unwrap().body.push('x')),
         ("no-pull", |seen| seen.pull = None),

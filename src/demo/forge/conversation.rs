@@ -2,6 +2,8 @@
 //!
 //! As in `setup`, a name or number that does not exist is a mistake of the caller, and panics.
 
+#![allow(clippy::panic, reason = "a name that is not there is a mistake of the test, nothing from outside")]
+
 use chrono::{DateTime, Utc};
 
 use super::setup::done;

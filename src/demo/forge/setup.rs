@@ -3,6 +3,8 @@
 //! Names that do not exist are a mistake of the caller, not something from outside: each call here that needs
 //! a repository, account or pull request panics with a clear message when there is none.
 
+#![allow(clippy::panic, reason = "a name that is not there is a mistake of the test, nothing from outside")]
+
 use std::collections::BTreeMap;
 
 use super::scope::Scopes;
