@@ -54,15 +54,18 @@ pub struct RunHere {
     executor: String,
 }
 
-/// The configuration if there is one, else what suits a laptop: state in the person's own state folder, no forge.
+/// The configuration if there is one, else what suits a laptop: state in the person's own state folder, no forge. Root's
+/// sandboxes run as another user, who cannot look into root's home: there it is a folder that everybody may enter.
 pub fn here_config(named: Option<&Path>) -> Result<Config, Trouble> {
     if named.is_some() || config::find(None).is_ok() {
         return assemble::load(named);
     }
     let mut config =
         config::parse("(none)", "").map_err(|_| Trouble::Usage("no configuration".to_owned()))?;
+    let root = nix::unistd::geteuid().is_root().then(|| PathBuf::from("/var/cache"));
     let home = std::env::var_os("XDG_STATE_HOME")
         .map(PathBuf::from)
+        .or(root)
         .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state")));
     config.state_dir = home.unwrap_or_else(std::env::temp_dir).join("docent");
     std::fs::create_dir_all(&config.state_dir)?;
