@@ -337,7 +337,7 @@ fn write_answers(text: &mut String, view: &View<'_>) {
     for (entry, asked) in asked.filter(|(_, asked)| !is_silent(&asked.fate)).take(ANSWERS) {
         let who = entry.author.as_ref().map_or("somebody", |actor| actor.login.as_str());
         let (command, who) = (neutral::inline(&asked.text, 80), neutral::inline(who, 60));
-        let _ = writeln!(lines, "- {command} of {who}: {}", answer(&asked.fate));
+        let _ = writeln!(lines, "- {command} by {who}: {}", answer(&asked.fate));
     }
     if !lines.is_empty() {
         let _ = write!(text, "\n**Commands**, the newest first\n\n{lines}");
