@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "every test program compiles all of it and uses some")]
 
 pub mod api;
+pub mod docent;
 pub mod gitea;
 
 use std::future::Future;
