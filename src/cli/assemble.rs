@@ -51,6 +51,8 @@ pub fn open_files(config: &Config) -> Result<Files, Trouble> {
 
 /// Holds the state for one daemon, until it is dropped or the process dies.
 pub fn lock(state_dir: &Path) -> Result<Flock<File>, Trouble> {
+    std::fs::create_dir_all(state_dir)
+        .map_err(|error| Trouble::Usage(format!("state_dir {}: {error}", state_dir.display())))?;
     let place = state_dir.join("lock");
     let file = File::options().create(true).append(true).open(&place)?;
     Flock::lock(file, FlockArg::LockExclusiveNonblock)

@@ -57,8 +57,10 @@ pub struct RunHere {
 /// The configuration if there is one, else what suits a laptop: state in the person's own state folder, no forge. Root's
 /// sandboxes run as another user, who cannot look into root's home: there it is a folder that everybody may enter.
 pub fn here_config(named: Option<&Path>) -> Result<Config, Trouble> {
-    if named.is_some() || config::find(None).is_ok() {
-        return assemble::load(named);
+    // Not ./docent.toml: the folder may hold the code under test, and policy never comes from there.
+    let installed = Path::new("/etc/docent/docent.toml");
+    if named.is_some() || installed.is_file() {
+        return assemble::load(named.or(Some(installed)));
     }
     let mut config =
         config::parse("(none)", "").map_err(|_| Trouble::Usage("no configuration".to_owned()))?;
@@ -82,6 +84,14 @@ pub async fn run(named: Option<&Path>, arguments: &RunHere) -> Result<ExitCode, 
     let shelf = assemble::load_shelf(&config, &config.state_dir)?;
     if let Some(name) = request.recipe.as_ref().filter(|name| !shelf.recipes.contains_key(*name)) {
         return Err(Trouble::Usage(format!("there is no recipe {name:?}")));
+    }
+    if let Some(pattern) = &request.options.notebooks {
+        crate::core::select::pattern(pattern)
+            .map_err(|error| Trouble::Usage(format!("--notebooks: {error}")))?;
+    }
+    if let Some(recipe) = request.recipe.as_ref().and_then(|name| shelf.recipes.get(name)) {
+        crate::core::plan::tiers(recipe, &request.options)
+            .map_err(|error| Trouble::Usage(format!("--tier: {error}")))?;
     }
     let scratch = tempfile::Builder::new().prefix("run-").tempdir_in(&config.state_dir)?;
     let instance = assemble::random_id();

@@ -68,8 +68,8 @@ pub struct Started {
 
 /// Makes everything ready: state, executor, recipes, forges, pages; and judges every watch credential.
 pub async fn start(config: &Config, down: ForgesDown) -> Result<Started, Trouble> {
-    let store = assemble::open_store(config)?;
     let lock = assemble::lock(&config.state_dir)?;
+    let store = assemble::open_store(config)?;
     let instance = store.setting("instance", assemble::random_id).await?;
     let shelf = assemble::load_shelf(config, &config.state_dir)?;
     let mut warnings: Vec<String> = config.warnings.iter().map(ToString::to_string).collect();

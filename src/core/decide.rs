@@ -183,7 +183,9 @@ impl Deciding<'_> {
 
     fn live_runs_of(&self, pull: &PullId) -> Vec<RunId> {
         let runs = self.world.runs.values();
-        runs.filter(|run| run.phase.is_live() && run.request.pull.as_ref() == Some(pull))
+        // One whose results are being saved has come to its end already.
+        runs.filter(|run| run.phase.is_live() && run.phase != Phase::Releasing)
+            .filter(|run| run.request.pull.as_ref() == Some(pull))
             .map(|run| run.id)
             .collect()
     }

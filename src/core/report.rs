@@ -49,6 +49,12 @@ pub enum Light {
 /// The light and the one line of a run's status.
 pub fn status(run: &Run) -> (Light, String) {
     let line = headline(run);
+    // A green light speaks for all of the recipe, so a part of it is not given one.
+    let options = &run.request.options;
+    let is_part = !options.tiers.is_empty() || options.notebooks.is_some();
+    if is_part && matches!(run.verdict, Some(Verdict::Pass | Verdict::Skip)) && run.cancel.is_none() {
+        return (Light::Grey, format!("only a part was asked for; {line}"));
+    }
     let light = match run.phase {
         _ if !run.phase.is_ended() && run.verdict.is_none() => Light::Pending,
         Phase::Cancelled | Phase::Rejected | Phase::Expired => Light::Grey,
@@ -153,7 +159,7 @@ fn write_run(text: &mut String, view: &View<'_>, run: &Run, failures: usize) {
     let took = run.started_at.zip(run.ended_at).map(|(from, to)| length_for_people(to - from));
     let took = took.map(|took| format!(" · took {took}")).unwrap_or_default();
     let page = page_of(view, run).map(|page| format!(" · [all of it]({page})")).unwrap_or_default();
-    let _ = writeln!(text, "Run {} at `{sha}`{took}{page}", run.id);
+    let _ = writeln!(text, "Run {} at `{sha}`{}{took}{page}", run.id, asked_for(run));
     if run.request.sha.as_ref().is_some_and(|sha| *sha != view.pull.now.head) {
         let head = view.pull.now.head.short();
         let _ = writeln!(text, "\nThe head has moved on to `{head}`, which this run does not speak of.");
@@ -320,15 +326,35 @@ fn write_rest(text: &mut String, run: &Run) {
 }
 
 fn write_offer(text: &mut String, view: &View<'_>, offer: &Run) {
-    let sha = offer.request.sha.as_ref().map(|sha| sha.short()).unwrap_or_default();
+    let sha = offer.request.sha.as_ref().and_then(|sha| sha.as_str().get(..12)).unwrap_or_default();
     let until = offer.expires_at.map(for_people).unwrap_or_default();
     let _ = writeln!(
         text,
-        "\n**Offer {}**: {} asks to run `{sha}`. Somebody who may can write `{} {sha}` until {until}.",
+        "\n**Offer {}**: {} asks to run `{sha}`{}. Somebody who may can write `{} {sha}` until {until}.",
         offer.id,
         neutral::inline(offer.request.by.name(), 60),
+        asked_for(offer),
         view.accept,
     );
+}
+
+/// What narrows or widens a run, so that nobody accepts or trusts something else than it is.
+fn asked_for(run: &Run) -> String {
+    let options = &run.request.options;
+    let mut parts = Vec::new();
+    if !options.tiers.is_empty() {
+        parts.push(format!("only up to tier {}", neutral::inline(&options.tiers.join(", "), 80)));
+    }
+    if let Some(pattern) = &options.notebooks {
+        parts.push(format!("only notebooks that fit {}", neutral::inline(pattern, 120)));
+    }
+    if !run.request.only.is_empty() {
+        parts.push(format!("only the {} that were not good before", run.request.only.len()));
+    }
+    if options.extra_tests {
+        parts.push("with the extra tests".to_owned());
+    }
+    if parts.is_empty() { String::new() } else { format!(", {}", parts.join(", ")) }
 }
 
 fn write_answers(text: &mut String, view: &View<'_>) {
@@ -337,7 +363,7 @@ fn write_answers(text: &mut String, view: &View<'_>) {
     for (entry, asked) in asked.filter(|(_, asked)| !is_silent(&asked.fate)).take(ANSWERS) {
         let who = entry.author.as_ref().map_or("somebody", |actor| actor.login.as_str());
         let (command, who) = (neutral::inline(&asked.text, 80), neutral::inline(who, 60));
-        let _ = writeln!(lines, "- {command} by {who}: {}", answer(&asked.fate));
+        let _ = writeln!(lines, "- {command} by {who}: {}", answer(&asked.fate, view.runs));
     }
     if !lines.is_empty() {
         let _ = write!(text, "\n**Commands**, the newest first\n\n{lines}");
@@ -349,11 +375,14 @@ fn is_silent(fate: &Fate) -> bool {
     matches!(fate, Fate::Ignored { why } if !why.contains("edited"))
 }
 
-fn answer(fate: &Fate) -> String {
+fn answer(fate: &Fate, runs: &[Run]) -> String {
     match fate {
         Fate::Pending => "being looked at".to_owned(),
         Fate::Accepted { run } => format!("accepted as run {run}"),
-        Fate::Offered { run } => format!("offer {run}, waits to be accepted"),
+        Fate::Offered { run } => match runs.iter().find(|known| known.id == *run) {
+            Some(known) if known.phase != Phase::Offered => format!("offer {run}, {}", headline(known)),
+            _ => format!("offer {run}, waits to be accepted"),
+        },
         Fate::Answered { text } => neutral::inline(text, 400),
         Fate::Refused { refusal } => {
             format!("refused ({}): {}", refusal.code, neutral::inline(&refusal.text, 400))

@@ -81,15 +81,11 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
                 Event::ActionFailed { action: open.action.clone(), tries: open.tries, fault }
             }
         };
-        let ended = match &event {
-            Event::AttemptEnded { attempt, .. } => Some(attempt.clone()),
-            _ => None,
-        };
         if let Err(error) = self.step(event, Some(open.done())).await {
             tracing::error!(%key, %error, "what was done could not be recorded; it will be done again");
             tokio::time::sleep(STORE_PAUSE).await;
-        } else if let Some(attempt) = ended {
-            self.clear(&attempt).await;
+        } else if let Action::Execute { attempt } = &open.action {
+            self.clear_if_closed(attempt).await;
         }
     }
 

@@ -8,7 +8,7 @@ use super::dispatch::{ours, passing};
 use super::results;
 use crate::core::event::{AttemptEnding, Event, Fault};
 use crate::core::id::AttemptId;
-use crate::core::outcome::{Ending, TestResult};
+use crate::core::outcome::{Ending, SKIPPED, TestResult};
 use crate::core::recipe::Tier;
 use crate::core::run::{Attempt, Kept, Run, TierRun};
 use crate::executor::{Executor, Job, Observation};
@@ -62,8 +62,13 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
         })
     }
 
-    /// Removes what an attempt has left, once its results are recorded. What fails here is found again after a restart.
-    pub(super) async fn clear(&self, attempt: &AttemptId) {
+    /// Removes what an attempt has left, once its end is recorded. What fails here is found again after a restart.
+    pub(super) async fn clear_if_closed(&self, attempt: &AttemptId) {
+        let run = self.0.store.run(attempt.run).await.ok().flatten();
+        let is_closed = run.and_then(|run| Some(run.attempt(attempt)?.closed_at.is_some())).unwrap_or(false);
+        if !is_closed {
+            return;
+        }
         if let Err(error) = self.0.executor.remove(attempt).await {
             tracing::warn!(%attempt, %error, "could not be removed yet");
         }
@@ -137,7 +142,11 @@ fn built_in(id: &AttemptId, run: &Run, tier: &Tier) -> Event {
         return ended(id, AttemptEnding::Errored { why });
     }
     let tests = run.plan.as_ref().map(|plan| plan.findings.clone()).unwrap_or_default();
-    let code = i32::from(tests.iter().any(|test| test.outcome.is_bad()));
+    let code = match tests.iter().any(|test| test.outcome.is_bad()) {
+        true => 1,
+        false if tests.is_empty() => SKIPPED,
+        false => 0,
+    };
     Event::AttemptEnded {
         attempt: id.clone(),
         ending: AttemptEnding::Ended { ending: Ending::Exited { code } },

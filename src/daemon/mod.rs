@@ -145,10 +145,21 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
             let (daemon, name) = (self.clone(), name.clone());
             tasks.spawn(async move { daemon.watch(&name).await });
         }
-        stop.cancelled().await;
+        // None of the loops ends by itself, but for the clean-up: one that does has panicked, and docent with it.
+        let died = loop {
+            tokio::select! {
+                () = stop.cancelled() => break false,
+                Some(ended) = tasks.join_next() => {
+                    if let Err(error) = ended {
+                        tracing::error!(%error, "a loop of docent died: please report this");
+                        break true;
+                    }
+                }
+            }
+        };
         self.0.halt.cancel();
         tasks.shutdown().await;
-        Ok(())
+        if died { Err(StoreError::Closed) } else { Ok(()) }
     }
 
     /// The store, for what reads it.

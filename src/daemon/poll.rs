@@ -181,7 +181,11 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
                 Ok(enrolment) => heartbeat.failures.extend(enrolment.missing),
                 Err(error) => {
                     heartbeat.failures.push(error.to_string());
-                    if !is_judged {
+                    let can_write = matches!(error, NotStarted::CanWrite { .. });
+                    if can_write {
+                        self.0.proofs.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+                    }
+                    if can_write || !is_judged {
                         return (heartbeat, None, None);
                     }
                 }
@@ -232,7 +236,7 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
         let mut due: BTreeMap<_, _> = BTreeMap::new();
         for repository in repositories {
             let seen = cursor.repositories.get(&repository.id.number).and_then(|seen| seen.reconciled_at);
-            if seen.is_some_and(|seen| now - seen >= RECONCILE) {
+            if seen.is_none_or(|seen| now - seen >= RECONCILE) {
                 due.insert((seen, repository.id.number), repository.id.clone());
             }
         }

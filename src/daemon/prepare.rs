@@ -67,10 +67,20 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
             .await
             .map_err(|error| passing(format!("{}: {error}", folder.display())))?;
         let into = self.checkout_dir(run);
-        let (Some(pull), Some(sha)) = (&run.request.pull, &run.request.sha) else {
-            let from = PathBuf::from(&run.request.place);
-            let copied = tokio::task::spawn_blocking(move || copy(&from, &into));
-            return copied.await.map_err(|error| passing(error.to_string()))?;
+        let (pull, sha) = match (&run.request.pull, &run.request.sha) {
+            (Some(pull), Some(sha)) => (pull, sha),
+            (None, Some(sha)) => {
+                let url = url::Url::parse(&run.request.place).map_err(|error| ours(error.to_string()))?;
+                let source = FetchSource { url, credential: None, fallback_ref: None };
+                self.0.git.fetch(&source, sha.as_str(), &into, &FetchLimits::default()).await?;
+                return Ok(());
+            }
+            (_, None) => {
+                let from = PathBuf::from(&run.request.place);
+                let state = self.0.state_dir.canonicalize().unwrap_or_else(|_| self.0.state_dir.clone());
+                let copied = tokio::task::spawn_blocking(move || copy(&from, &into, &state));
+                return copied.await.map_err(|error| passing(error.to_string()))?;
+            }
         };
         let (Some(watched), Some(repository)) =
             (self.0.forges.get(&pull.repository.forge), self.repository(&pull.repository))
@@ -117,15 +127,16 @@ fn look(checkout: &Path) -> Result<Seen, Fault> {
     Ok(seen)
 }
 
-/// Copies a local folder as it is, but for `.git`; links stay links.
-fn copy(from: &Path, into: &Path) -> Result<(), Fault> {
-    let failed = |path: &Path, error: &dyn std::fmt::Display| authors(format!("{}: {error}", path.display()));
+/// Copies a local folder as it is, but for `.git` and for docent's own state; links stay links.
+fn copy(from: &Path, into: &Path, state: &Path) -> Result<(), Fault> {
+    let failed = |path: &Path, error: &dyn std::fmt::Display| ours(format!("{}: {error}", path.display()));
     if into.exists() {
         return Ok(());
     }
     let partial = into.with_extension("partial");
     let _ = std::fs::remove_dir_all(&partial);
-    let walk = walkdir::WalkDir::new(from).into_iter().filter_entry(|entry| entry.file_name() != ".git");
+    let is_theirs = |entry: &walkdir::DirEntry| entry.file_name() != ".git" && entry.path() != state;
+    let walk = walkdir::WalkDir::new(from).into_iter().filter_entry(is_theirs);
     for entry in walk {
         let entry = entry.map_err(|error| failed(from, &error))?;
         let to = partial.join(entry.path().strip_prefix(from).unwrap_or(entry.path()));

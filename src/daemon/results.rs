@@ -10,9 +10,14 @@ use serde::Deserialize;
 
 use crate::core::outcome::{Outcome, TestResult};
 
-const MAX_FILE: u64 = 64 << 20;
-const MAX_TESTS: usize = 20_000;
-const MAX_TEXT: usize = 16_000;
+const MAX_FILE: u64 = 16 << 20;
+const MAX_TESTS: usize = 5_000;
+/// Characters of a name, of a line, and of a longer text.
+const MAX_NAME: usize = 500;
+const MAX_LINE: usize = 500;
+const MAX_TEXT: usize = 4_000;
+/// Bytes of all results of an attempt together. Beyond it details are left out, never verdicts.
+const MAX_ALL: usize = 2 << 20;
 
 #[derive(Deserialize)]
 struct Outputs {
@@ -38,7 +43,38 @@ pub fn read(out: &Path) -> (Vec<TestResult>, Vec<String>) {
             Vec::new()
         }
     });
-    (tests.into_iter().take(MAX_TESTS).map(bounded).collect(), unreadable)
+    if tests.len() > MAX_TESTS {
+        unreadable.push(format!("{} results are more than {MAX_TESTS}", tests.len()));
+    }
+    let mut tests: Vec<TestResult> = tests.into_iter().take(MAX_TESTS).map(bounded).collect();
+    let mut room = MAX_ALL;
+    for test in &mut tests {
+        if weight(test) > room {
+            leave_out_details(test);
+        }
+        room = room.saturating_sub(weight(test));
+    }
+    // What could not be read may have been a failure.
+    let lost = |text: &String| TestResult::plain("results", Outcome::Errored, "unreadable_results", text);
+    tests.extend(unreadable.iter().map(lost));
+    (tests, unreadable)
+}
+
+fn weight(test: &TestResult) -> usize {
+    let cell = test.cell.as_ref().and_then(|cell| cell.excerpt.as_ref()).map_or(0, String::len);
+    let raised = test.exception.as_ref();
+    let raised = raised.map_or(0, |it| it.value.len() + it.traceback.iter().map(String::len).sum::<usize>());
+    test.name.len() + test.message.len() + test.stderr.len() + cell + raised
+}
+
+fn leave_out_details(test: &mut TestResult) {
+    test.stderr.clear();
+    if let Some(cell) = &mut test.cell {
+        cell.excerpt = None;
+    }
+    if let Some(exception) = &mut test.exception {
+        exception.traceback.clear();
+    }
 }
 
 fn outputs(file: &Path) -> Result<Option<Vec<TestResult>>, String> {
@@ -91,23 +127,24 @@ fn text_of(file: &Path) -> Result<Option<String>, String> {
 }
 
 fn bounded(mut test: TestResult) -> TestResult {
-    for text in [&mut test.name, &mut test.message, &mut test.class, &mut test.stderr] {
-        cut(text);
-    }
+    cut(&mut test.name, MAX_NAME);
+    cut(&mut test.class, MAX_NAME);
+    cut(&mut test.message, MAX_TEXT);
+    cut(&mut test.stderr, MAX_TEXT);
     if let Some(cell) = &mut test.cell {
-        cell.heading.iter_mut().chain(&mut cell.excerpt).for_each(cut);
+        cell.heading.iter_mut().chain(&mut cell.excerpt).for_each(|text| cut(text, MAX_TEXT));
     }
     if let Some(exception) = &mut test.exception {
-        cut(&mut exception.name);
-        cut(&mut exception.value);
-        exception.traceback.truncate(50);
-        exception.traceback.iter_mut().for_each(cut);
+        cut(&mut exception.name, MAX_NAME);
+        cut(&mut exception.value, MAX_TEXT);
+        exception.traceback.truncate(30);
+        exception.traceback.iter_mut().for_each(|line| cut(line, MAX_LINE));
     }
     test
 }
 
-fn cut(text: &mut String) {
-    if let Some((at, _)) = text.char_indices().nth(MAX_TEXT) {
+fn cut(text: &mut String, most: usize) {
+    if let Some((at, _)) = text.char_indices().nth(most) {
         text.truncate(at);
     }
 }
@@ -153,8 +190,13 @@ line 2</failure></testcase>
         let (tests, _) = read_files(&[("junit.xml", JUNIT), ("outputs.json", rich)]);
         assert_eq!((tests.len(), tests[0].outcome), (1, Outcome::TimedOut));
         let (tests, unreadable) = read_files(&[("junit.xml", JUNIT), ("outputs.json", "{\"tests\": 3}")]);
-        assert_eq!((tests.len(), unreadable.len()), (3, 1));
+        assert_eq!((tests.len(), unreadable.len()), (4, 1));
         let (tests, unreadable) = read_files(&[("junit.xml", "<a><b></a>")]);
-        assert_eq!((tests.len(), unreadable.len()), (0, 1));
+        let outcomes: Vec<_> = tests.iter().map(|test| test.outcome).collect();
+        assert_eq!(
+            (outcomes, unreadable.len()),
+            (vec![Outcome::Errored], 1),
+            "what cannot be read is no pass"
+        );
     }
 }

@@ -7,6 +7,7 @@ use super::dispatch::{ours, passing};
 use crate::core::event::{Event, Fault};
 use crate::core::id::{PullId, RunId};
 use crate::core::report::{self, Light, View};
+use crate::core::run::Run;
 use crate::executor::Executor;
 use crate::forge::{Forge, ForgeErrorKind, Reporter, Status, StatusState};
 
@@ -56,6 +57,16 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
         else {
             return Err(ours("there is no report credential for this repository"));
         };
+        // One context, several runs of one commit: the newest speaks.
+        let runs = self.0.store.runs_of_pull(pull, REMEMBERED).await?;
+        let is_newer = |other: &Run| {
+            other.id > id
+                && other.request.sha.as_ref() == Some(sha)
+                && (other.phase.is_live() || other.verdict.is_some())
+        };
+        if runs.iter().any(is_newer) {
+            return Ok(Event::Settled { run: id });
+        }
         let (light, description) = report::status(&run);
         let status = Status {
             state: match light {

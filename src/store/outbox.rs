@@ -1,5 +1,5 @@
-//! The outbox: actions not yet done. One key, one open action; asking for an open action again raises its generation, so that
-//! finishing what was begun before does not close what was asked for since.
+//! The outbox: actions not yet done. One key, one open action; asking for an action again gives it a new generation, never used
+//! before, so that finishing what was begun before does not close what was asked for since.
 
 use rusqlite::{Connection, Transaction, params};
 
@@ -49,9 +49,9 @@ pub(super) fn close(transaction: &Transaction<'_>, done: &Done) -> Result<(), Tr
 pub(super) fn put(transaction: &Transaction<'_>, due: &Due) -> Result<(), Trouble> {
     transaction
         .prepare_cached(
-            "INSERT INTO outbox (key, action, due_at, tries, generation) VALUES (?1, ?2, ?3, ?4, 1)
+            "INSERT INTO outbox (key, action, due_at, tries, generation) VALUES (?1, ?2, ?3, ?4, random())
              ON CONFLICT (key) DO UPDATE SET action = excluded.action, due_at = excluded.due_at,
-                tries = excluded.tries, generation = outbox.generation + 1",
+                tries = excluded.tries, generation = excluded.generation",
         )?
         .execute(params![due.action.key(), to_json(&due.action)?, millis(due.at), due.tries])?;
     Ok(())

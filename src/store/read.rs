@@ -218,7 +218,8 @@ impl Store {
         self.read(move |connection| {
             let mut copy = rusqlite::Connection::open(&into)?;
             let backup = rusqlite::backup::Backup::new(connection, &mut copy)?;
-            backup.run_to_completion(256, std::time::Duration::from_millis(5), None)?;
+            // In one step: in several, each write of the daemon would begin it anew.
+            backup.step(-1)?;
             Ok(())
         })
         .await

@@ -134,7 +134,11 @@ impl Store {
                 .optional()?;
             let Some((id, text)) = oldest else { return Ok(None) };
             transaction.execute("DELETE FROM inbox WHERE id = ?1", [id])?;
-            let event = Event::OperatorAsked { ask: from_json("a question in the inbox", &text)? };
+            // What another version of docent left and this one cannot read is dropped, not kept in everybody's way.
+            let Ok(ask) = from_json("a question in the inbox", &text) else {
+                return Ok(Some(Recorded { decision: Decision::default() }));
+            };
+            let event = Event::OperatorAsked { ask };
             let mut world = load(transaction, &event.concern())?;
             let decision = decide(&world, &event);
             record(transaction, &mut world, &event, &decision, now)?;
@@ -160,6 +164,7 @@ fn load(transaction: &Transaction<'_>, concern: &Concern) -> Result<World, Troub
     if let Some(pull) = &concern.pull {
         let sql =
             "SELECT document FROM run WHERE forge = ?1 AND repository = ?2 AND pull = ?3 AND is_ended = 1
+                     AND json_extract(document, '$.phase') NOT IN ('EXPIRED', 'REJECTED')
                    ORDER BY id DESC LIMIT ?4";
         let key = params![
             pull.repository.forge,

@@ -140,6 +140,7 @@ impl Site {
                 _ => self.url.parse().unwrap(),
             },
             credential: GitHubCredential::Token(token.to_owned().into()),
+            own_account: None,
             bounds: Bounds::default(),
         }
     }

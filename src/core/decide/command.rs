@@ -5,16 +5,16 @@ use sha2::{Digest, Sha256};
 use super::Deciding;
 use crate::core::action::Action;
 use crate::core::authorise::{self, Authorised, Authority};
-use crate::core::command::{self, Command, ShaPrefix, TestOptions};
-use crate::core::id::{CommentId, PullId, RunId};
+use crate::core::command::{self, Command, TestOptions};
+use crate::core::id::{CommentId, PullId, RunId, Sha};
 use crate::core::ledger::{Asked, Entry, Fate, Refusal};
 use crate::core::plan;
 use crate::core::policy::RepositoryPolicy;
-use crate::core::pull::{Actor, Comment, Examination, PullRequest};
-use crate::core::run::{Party, Phase, Request, RunChange, Trigger};
+use crate::core::pull::{Actor, Comment, Examination, ObservedHead, PullRequest};
+use crate::core::run::{Party, Phase, Request, Run, RunChange, Trigger};
 use crate::core::time::for_people;
 use crate::core::verdict::Verdict;
-use crate::core::world::Change;
+use crate::core::world::{Change, Pull};
 
 /// What a command is judged by: who asks, where, and what the forge says of both.
 struct Case<'a> {
@@ -31,7 +31,9 @@ struct Case<'a> {
 impl Deciding<'_> {
     pub(super) fn pull_seen(&mut self, pull: &PullRequest, observed_at: crate::core::time::Time) {
         let known = self.world.pulls.get(&pull.id);
-        if known.is_some_and(|known| known.now == *pull) {
+        // A poll that began before a younger answer was taken in says nothing new.
+        let is_old = |known: &Pull| known.heads.last().is_some_and(|head| head.observed_at > observed_at);
+        if known.is_some_and(|known| known.now == *pull || is_old(known)) {
             return;
         }
         let has_moved = known.is_some_and(|known| known.now.head != pull.head);
@@ -65,7 +67,8 @@ impl Deciding<'_> {
             return;
         }
         let forge = &comment.id.repository.forge;
-        let is_own = comment.body.contains(&self.policy.marker)
+        // Its own comments begin with the marker; a quote of one does not, and what is written below a quote counts.
+        let is_own = comment.body.trim_start().starts_with(&format!("<!-- {} -->", self.policy.marker))
             || comment.author.as_ref().is_some_and(|author| {
                 self.policy.own_accounts.get(forge).is_some_and(|own| own.contains(&author.number))
             });
@@ -203,9 +206,11 @@ impl Deciding<'_> {
                     Refusal::new("nothing-to-retry", "there is no finished run of this head: write testme")
                 })?;
                 let by = authority.party().clone();
-                let request = self.retry_request(last, by).ok_or_else(|| {
+                let mut request = self.retry_request(last, by).ok_or_else(|| {
                     Refusal::new("nothing-to-retry", format!("run {last} left nothing to retry"))
                 })?;
+                request.trigger =
+                    Trigger::Comment { comment: case.comment.clone(), page_url: case.page_url.to_owned() };
                 self.ask(case, request, Ok(authority), path)
             }
             Command::Cancel => {
@@ -224,8 +229,14 @@ impl Deciding<'_> {
             Command::Help => Ok(Fate::Answered { text: self.help(case) }),
             Command::Accept(sha) => {
                 let authority = case.authority.clone()?;
-                let offer = self.offer_for(&case.pull.id, sha)?;
-                path.push(format!("{sha} is the commit of offer {offer}"));
+                // Digits that fit two heads are nobody's decision.
+                let heads = self.heads_of(&case.pull.id);
+                let order = case.examination.order;
+                let (full, why) =
+                    authorise::bind(Some(sha), &heads, &case.pull.head, order, case.created_at)?;
+                path.push(why);
+                let offer = self.offer_for(&case.pull.id, &full)?;
+                path.push(format!("{} is the commit of offer {offer}", full.short()));
                 self.accept(offer, authority.authorise(()));
                 Ok(Fate::Accepted { run: offer })
             }
@@ -252,7 +263,7 @@ impl Deciding<'_> {
         if let Some(recipe) = case.policy.recipe.as_ref().and_then(|name| self.policy.recipes.get(name)) {
             plan::tiers(recipe, options).map_err(|text| Refusal::new("unknown-tier", text))?;
         }
-        let heads = self.world.pulls.get(&case.pull.id).map(|pull| pull.heads.clone()).unwrap_or_default();
+        let heads = self.heads_of(&case.pull.id);
         let bound = authorise::bind(
             options.sha.as_ref(),
             &heads,
@@ -292,14 +303,17 @@ impl Deciding<'_> {
         authority: Result<Authority, Refusal>,
         path: &mut Vec<String>,
     ) -> Result<Fate, Refusal> {
-        let same = |run: &&crate::core::run::Run| {
+        let same = |run: &&Run| {
             run.request.pull == request.pull
                 && run.request.sha == request.sha
                 && run.request.options == request.options
                 && run.request.only == request.only
                 && run.cancel.is_none()
         };
-        let twin = self.world.runs.values().filter(|run| !run.phase.is_ended()).find(same).map(|run| run.id);
+        let is_to_come = |run: &&Run| {
+            !run.phase.is_ended() && run.phase != Phase::Releasing && !super::is_lapsed(run, self.now)
+        };
+        let twin = self.world.runs.values().filter(is_to_come).find(same).map(|run| run.id);
         match (authority, twin) {
             (Ok(authority), Some(twin)) if self.world.runs[&twin].phase == Phase::Offered => {
                 path.push(format!("the same was offered as {twin}: this accepts it"));
@@ -311,15 +325,22 @@ impl Deciding<'_> {
                 Ok(Fate::Accepted { run: twin })
             }
             (Ok(authority), None) => {
-                self.room_for(case)?;
+                self.room_for(case, Phase::Waiting)?;
                 let run = self.offer(request);
                 self.accept(run, authority.authorise(()));
                 Ok(Fate::Accepted { run })
             }
             (Err(_), Some(twin)) => Ok(Fate::Offered { run: twin }),
             (Err(_), None) => {
-                self.room_for(case)?;
+                self.room_for(case, Phase::Offered)?;
                 for run in self.offers_of(&case.pull.id) {
+                    // What somebody is about to accept must not be swapped for something else under the same SHA.
+                    if self.world.runs.get(&run).is_some_and(|run| run.request.sha == request.sha) {
+                        let text = format!(
+                            "offer {run} stands for this commit already: it can be accepted or turned down"
+                        );
+                        return Err(Refusal::new("offer-stands", text));
+                    }
                     self.run(run, RunChange::Expired { why: "a later offer took its place".to_owned() });
                 }
                 let run = self.offer(request);
@@ -329,11 +350,11 @@ impl Deciding<'_> {
         }
     }
 
-    fn room_for(&self, case: &Case<'_>) -> Result<(), Refusal> {
+    /// Strangers' offers take no place from those who may.
+    fn room_for(&self, case: &Case<'_>, phase: Phase) -> Result<(), Refusal> {
         let repository = &case.pull.id.repository;
         let waiting = self.world.runs.values().filter(|run| {
-            matches!(run.phase, Phase::Waiting | Phase::Offered)
-                && run.request.pull.as_ref().is_some_and(|pull| pull.repository == *repository)
+            run.phase == phase && run.request.pull.as_ref().is_some_and(|pull| pull.repository == *repository)
         });
         if waiting.count() < self.policy.queue_limit {
             return Ok(());
@@ -357,7 +378,8 @@ impl Deciding<'_> {
     /// Accepts an offer: the only approval there is. Older live runs of the same pull request give way.
     pub(super) fn accept(&mut self, run: RunId, authorised: Authorised<()>) {
         let ((), by) = authorised.into_parts();
-        let Some(state) = self.world.runs.get(&run) else { return };
+        // Asked twice, or too late: what is no offer any more is left as it is.
+        let Some(state) = self.world.runs.get(&run).filter(|run| run.phase == Phase::Offered) else { return };
         if super::is_lapsed(state, self.now) {
             return self.run(run, RunChange::Expired { why: "it was not accepted in time".to_owned() });
         }
@@ -384,19 +406,20 @@ impl Deciding<'_> {
         }
     }
 
-    fn offer_for(&self, pull: &PullId, sha: &ShaPrefix) -> Result<RunId, Refusal> {
+    fn heads_of(&self, pull: &PullId) -> Vec<ObservedHead> {
+        self.world.pulls.get(pull).map(|pull| pull.heads.clone()).unwrap_or_default()
+    }
+
+    fn offer_for(&self, pull: &PullId, sha: &Sha) -> Result<RunId, Refusal> {
         let offers = self.offers_of(pull);
-        let fits = |run: &&RunId| {
-            let sha_of = self.world.runs.get(run).and_then(|run| run.request.sha.as_ref());
-            sha_of.is_some_and(|full| sha.matches(full.as_str()))
-        };
-        let lapsed =
-            |run: &RunId| self.world.runs.get(run).is_some_and(|run| super::is_lapsed(run, self.now));
+        let of_run = |run: &RunId| self.world.runs.get(run);
+        let fits = |run: &&RunId| of_run(run).is_some_and(|run| run.request.sha.as_ref() == Some(sha));
+        let lapsed = |run: &RunId| of_run(run).is_some_and(|run| super::is_lapsed(run, self.now));
         match offers.iter().find(fits) {
             Some(run) if lapsed(run) => Err(Refusal::new("offer-expired", "the offer has lapsed: ask again")),
             Some(run) => Ok(*run),
             None if offers.is_empty() => Err(Refusal::new("no-offer", "there is no offer to accept")),
-            None => Err(Refusal::new("unknown-sha", format!("no offer stands for {sha}"))),
+            None => Err(Refusal::new("unknown-sha", format!("no offer stands for {}", sha.short()))),
         }
     }
 
@@ -415,6 +438,11 @@ impl Deciding<'_> {
         let bad = run.tiers.iter().flat_map(|tier| &tier.tests);
         let mut only: Vec<String> =
             bad.filter(|test| super::is_worth_a_retry(test.outcome)).map(|test| test.name.clone()).collect();
+        // What was planned and left no result was not good either.
+        let left_out = run.tiers.iter().flat_map(|tier| {
+            tier.planned.iter().filter(|name| !tier.tests.iter().any(|test| test.name == **name))
+        });
+        only.extend(left_out.cloned());
         only.sort();
         only.dedup();
         let is_unfinished =

@@ -149,8 +149,12 @@ impl Deciding<'_> {
     pub(super) fn conclude(&mut self, run: RunId, reason: Option<String>) {
         let Some(state) = self.world.runs.get(&run) else { return };
         let of = |is_opt_in: bool| {
-            let tiers = state.tiers.iter().filter(move |tier| tier.tier.is_opt_in == is_opt_in);
-            verdict::of_all(tiers.map(|tier| tier.verdict.unwrap_or(Verdict::Unverified)))
+            let tiers = || state.tiers.iter().filter(move |tier| tier.tier.is_opt_in == is_opt_in);
+            let mut tests = tiers().filter(|tier| tier.tier.tests.is_some()).peekable();
+            let whole = verdict::of_all(tiers().map(|tier| tier.verdict.unwrap_or(Verdict::Unverified)));
+            // An environment that was made for nothing proves nothing.
+            let is_idle = tests.peek().is_some() && tests.all(|tier| tier.verdict == Some(Verdict::Skip));
+            if is_idle && whole == Verdict::Pass { Verdict::Skip } else { whole }
         };
         let extra = state.tiers.iter().any(|tier| tier.tier.is_opt_in).then(|| of(true));
         let default = of(false);

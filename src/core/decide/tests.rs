@@ -301,7 +301,7 @@ fn edited_own_and_repeated_comments_do_nothing() {
     bench.event(&Event::CommentSeen { comment: edited });
     assert!(matches!(&bench.fates(1)[..], [Fate::Ignored { why }] if why.contains("edited")));
     assert!(bench.say(2, 1, BOT, "!testme").is_empty());
-    assert!(bench.say(3, 1, MIRA, "!testme\n<!-- docent-marker -->").is_empty());
+    assert!(bench.say(3, 1, MIRA, "<!-- docent-marker -->\n!testme").is_empty());
     assert_eq!(bench.world.runs.len(), 0);
     bench.say(4, 1, MIRA, "!testme");
     bench.event(&Event::CommentSeen { comment: comment(4, 1, MIRA, "!testme --full", 130) });
@@ -465,6 +465,84 @@ fn a_full_queue_refuses_and_slots_are_shared_by_repositories() {
         );
     }
     assert_eq!(code(&bench.say(4, 4, MIRA, "!testme")), "queue-full");
+}
+
+#[test]
+fn accepting_twice_or_too_late_changes_nothing() {
+    let mut bench = Bench::new();
+    bench.see(1, 'a');
+    bench.say(1, 1, GUEST, "!testme");
+    for _ in 0..2 {
+        bench.event(&Event::OperatorAsked { ask: Ask::Accept { run: RunId(1) } });
+    }
+    assert_eq!((bench.run(1).phase, &bench.run(1).cancel), (Phase::Preparing, &None));
+    bench.see(2, 'b');
+    bench.say(2, 2, GUEST, "!testme");
+    bench.see(2, 'c');
+    bench.say(3, 2, MIRA, "!testme");
+    bench.event(&Event::OperatorAsked { ask: Ask::Accept { run: RunId(2) } });
+    assert_eq!((bench.run(2).phase, &bench.run(3).cancel), (Phase::Expired, &None));
+}
+
+#[test]
+fn digits_that_fit_two_heads_accept_nothing() {
+    let mut bench = Bench::new();
+    let twin = |digit: char| -> Sha { format!("abc1234{}", digit.to_string().repeat(33)).parse().unwrap() };
+    for digit in ['0', '1'] {
+        let seen = PullRequest { head: twin(digit), ..pull(1, 'a', true) };
+        bench.event(&Event::PullSeen { pull: seen, observed_at: at(bench.now) });
+        bench.now += 10;
+        bench.say(bench.now.unsigned_abs(), 1, GUEST, "!testme");
+    }
+    assert_eq!(code(&bench.say(1, 1, MIRA, "!accept abc1234")), "ambiguous-sha");
+    assert_eq!(bench.say(2, 1, MIRA, "!accept abc12341"), [Fate::Accepted { run: RunId(2) }]);
+}
+
+#[test]
+fn an_offer_is_not_swapped_under_the_person_who_accepts_it() {
+    let mut bench = Bench::new();
+    bench.see(1, 'a');
+    bench.say(1, 1, GUEST, "!testme");
+    assert_eq!(code(&bench.say(2, 1, GUEST, "!testme --tier resolve")), "offer-stands");
+    assert!(bench.run(1).request.options.tiers.is_empty());
+}
+
+#[test]
+fn a_retry_leaves_nothing_out_that_never_ran() {
+    let mut bench = Bench::new();
+    bench.see(1, 'a');
+    bench.say(1, 1, MIRA, "!testme");
+    bench.prepare(1, &["a.ipynb", "b.ipynb", "c.ipynb"]);
+    bench.end(1, exited(0), vec![]);
+    bench.end(1, Ending::TimedOut, vec![test("a.ipynb", Outcome::Failed), test("c.ipynb", Outcome::Passed)]);
+    bench.release(1);
+    bench.say(2, 1, MIRA, "!retry");
+    assert_eq!(bench.run(2).request.only, ["a.ipynb", "b.ipynb"]);
+}
+
+#[test]
+fn a_part_of_a_recipe_and_a_run_of_nothing_get_no_full_light() {
+    let mut bench = Bench::new();
+    bench.see(1, 'a');
+    bench.say(1, 1, MIRA, "!testme --tier resolve");
+    bench.prepare(1, &["a.ipynb"]);
+    bench.end(1, exited(0), vec![]);
+    bench.release(1);
+    assert_eq!(bench.run(1).verdict, Some(Verdict::Pass));
+    assert_eq!(crate::core::report::status(bench.run(1)).0, crate::core::report::Light::Grey);
+    bench.say(2, 1, MIRA, "!testme");
+    bench.prepare(2, &[]);
+    bench.end(2, exited(0), vec![]);
+    bench.end(2, exited(77), vec![]);
+    assert_eq!(bench.run(2).verdict, Some(Verdict::Skip), "an environment made for nothing proves nothing");
+}
+
+#[test]
+fn a_command_below_a_quote_of_docents_comment_counts() {
+    let mut bench = Bench::new();
+    bench.see(1, 'a');
+    let fates = bench.say(1, 1, MIRA, "> <!-- docent-marker -->\n> fail\n\n!testme");
+    assert_eq!(fates.last(), Some(&Fate::Accepted { run: RunId(1) }));
 }
 
 #[test]

@@ -67,7 +67,7 @@ CREATE TABLE outbox (
     action     TEXT NOT NULL,
     due_at     INTEGER NOT NULL,
     tries      INTEGER NOT NULL,
-    generation INTEGER NOT NULL  -- rises when an open action is asked for again
+    generation INTEGER NOT NULL  -- random, new each time the action is asked for
 ) STRICT;
 CREATE INDEX outbox_by_time ON outbox (due_at);
 
