@@ -1,5 +1,7 @@
 //! Where a case plays: one repository of its own, its owner, and what happens in it.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -22,7 +24,14 @@ pub struct Scene<'a> {
 impl<'a> Scene<'a> {
     pub async fn set(site: &'a Site) -> Self {
         let owner = site.person("mira").await;
-        let name = format!("docent-contract-{}-{}", std::process::id(), site.mark());
+        // Also told from those of another run at the same time, on a forge of the world.
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let name = format!(
+            "docent-contract-{:08x}-{}-{}",
+            rand::random::<u32>(),
+            std::process::id(),
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        );
         let about = json!({ "name": name, "auto_init": true, "default_branch": "main" });
         site.call(&owner, Method::POST, "/user/repos", Some(about)).await;
         let scene = Self { site, repository: format!("{}/{name}", owner.login), owner };
