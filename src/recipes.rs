@@ -304,7 +304,8 @@ fn one_of<T: Copy>(table: &Table<'_, '_, '_>, key: &str, choices: &[(&str, T)]) 
     found
 }
 
-/// The command of a tier. An element that is exactly `${settings.NAME}` stands for the list of that name in the settings.
+/// The command of a tier. An element that is exactly `${settings.NAME}` stands for the text, or the
+/// texts of the list, of that name in the settings.
 fn spliced(
     table: &Table<'_, '_, '_>,
     source: &Source<'_>,
@@ -316,7 +317,12 @@ fn spliced(
             command.push(text);
             continue;
         };
-        let list = settings.get(name).and_then(serde_json::Value::as_array);
+        let value = settings.get(name);
+        if let Some(word) = value.and_then(serde_json::Value::as_str) {
+            command.push(word.to_owned());
+            continue;
+        }
+        let list = value.and_then(serde_json::Value::as_array);
         let words: Option<Vec<String>> =
             list.and_then(|list| list.iter().map(|word| word.as_str().map(str::to_owned)).collect());
         match words {
@@ -330,7 +336,8 @@ fn spliced(
 }
 
 fn missing_setting(source: &Source<'_>, span: Range<usize>, name: &str) {
-    source.mistake(span, format!("settings.{name} must be a list of texts: the words of a command"));
+    source
+        .mistake(span, format!("settings.{name} must be a text or a list of texts: the words of a command"));
 }
 
 /// Times in seconds and sizes in bytes, so that steps need not read units: keys that end in `timeout` or `limit`.
