@@ -1,19 +1,22 @@
 //! `docent.toml`: read strictly, every mistake at once. Secrets are never in it; a credential is named.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod forge;
+mod repository;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use url::Url;
 
-use crate::core::command::Grammar;
-use crate::core::mistake::Mistake;
+use crate::core::command::{Grammar, GrammarMistake};
+use crate::core::mistake::{Mistake, Place, did_you_mean, lines, position};
 use crate::core::policy::Allow;
-use crate::core::pull::Permission;
 use crate::core::reader::{Source, Table};
-use crate::core::recipe::Settings;
-use crate::core::select::pattern;
+use crate::core::recipe::{Overrides, Settings};
 use crate::core::time::Duration;
+
+/// A configuration is written by hand; what is larger is something else.
+const MAX_BYTES: usize = 1 << 20;
 
 /// Which executor to use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,9 +45,9 @@ pub struct ForgeConfig {
     pub name: String,
     /// Its kind.
     pub kind: ForgeKind,
-    /// Its address.
+    /// Its address in a browser.
     pub url: Url,
-    /// The address of its API, where it is not the usual one.
+    /// The address of a GitHub Enterprise server's API, where it does not follow from `url`.
     pub api_url: Option<Url>,
     /// How often to poll when nothing is going on.
     pub poll_interval: Duration,
@@ -69,12 +72,23 @@ pub struct RepositoryConfig {
     pub name: String,
     /// Recipe by name; none: detected.
     pub recipe: Option<String>,
-    /// Watched branches.
+    /// Watched branches; none: the default branch.
     pub branches: Vec<String>,
-    /// Watched paths.
+    /// Patterns of watched paths; none: all.
     pub paths: Vec<String>,
     /// Who may start runs. Empty: nobody.
     pub allow: Vec<Allow>,
+}
+
+/// A place where a recipe is named. Whether there is one of that name is known only when recipes are read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecipeMention {
+    /// The recipe.
+    pub name: String,
+    /// Where.
+    pub place: Place,
+    /// Whose: `repository "astro/notebooks"`.
+    pub what: String,
 }
 
 /// The configuration.
@@ -106,12 +120,37 @@ pub struct Config {
     pub queue_limit: usize,
     /// The shortest time between two edits of a comment.
     pub report_interval: Duration,
+    /// How long logs and artifacts are kept.
+    pub retention: Duration,
     /// Settings for recipes, by name of the recipe.
     pub recipe_settings: Settings,
     /// Forges.
     pub forges: Vec<ForgeConfig>,
     /// Repositories.
     pub repositories: Vec<RepositoryConfig>,
+    /// Everywhere a recipe is named.
+    pub recipe_mentions: Vec<RecipeMention>,
+    /// What is allowed and seldom meant.
+    pub warnings: Vec<Mistake>,
+}
+
+impl Config {
+    /// Recipes that are named and are not among `known`.
+    pub fn unknown_recipes<'a>(&self, known: impl Iterator<Item = &'a str> + Clone) -> Vec<Mistake> {
+        let is_unknown = |mention: &&RecipeMention| !known.clone().any(|name| name == mention.name);
+        let mistake = |mention: &RecipeMention| {
+            let RecipeMention { name, place, what } = mention;
+            let hint = did_you_mean(name, known.clone());
+            let list = known.clone().collect::<Vec<_>>().join(", ");
+            Mistake::new(
+                place.clone(),
+                format!(
+                    "{what}: there is no recipe {name:?}{hint}; there are: {list}. recipe_path says where more are"
+                ),
+            )
+        };
+        self.recipe_mentions.iter().filter(is_unknown).map(mistake).collect()
+    }
 }
 
 /// Why there is no configuration.
@@ -124,7 +163,7 @@ pub enum ConfigError {
     #[error("{file}: {source}", file = file.display())]
     Unreadable { file: PathBuf, source: std::io::Error },
     /// What is wrong in it.
-    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    #[error("{}", lines(.0))]
     Mistakes(Vec<Mistake>),
 }
 
@@ -142,67 +181,86 @@ pub fn find(named: Option<&Path>) -> Result<PathBuf, ConfigError> {
 
 /// Reads the configuration in `file`.
 pub fn load(file: &Path) -> Result<Config, ConfigError> {
-    let text = std::fs::read_to_string(file)
-        .map_err(|source| ConfigError::Unreadable { file: file.to_owned(), source })?;
-    parse(&file.display().to_string(), &text).map_err(ConfigError::Mistakes)
+    let bytes =
+        std::fs::read(file).map_err(|source| ConfigError::Unreadable { file: file.to_owned(), source })?;
+    let name = file.display().to_string();
+    if bytes.len() > MAX_BYTES {
+        let text = "it is larger than 1 MiB: this cannot be a configuration";
+        return Err(ConfigError::Mistakes(vec![Mistake::new(Place::whole(name), text)]));
+    }
+    match std::str::from_utf8(&bytes) {
+        Ok(text) => parse(&name, text).map_err(ConfigError::Mistakes),
+        Err(error) => {
+            let before = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
+            let (line, column) = position(&before, before.len());
+            let place = Place { file: name, line, column };
+            Err(ConfigError::Mistakes(vec![Mistake::new(place, "it is not UTF-8 text from here on")]))
+        }
+    }
 }
 
-/// Reads a configuration, or names everything that is wrong with it.
+/// Reads a configuration, or names everything that is wrong with it. Relative paths in it are relative to its folder, so that
+/// it means the same from everywhere.
 pub fn parse(name: &str, text: &str) -> Result<Config, Vec<Mistake>> {
     let source = Source::new(name, text);
     let config = read(&source, name);
     let mistakes = source.into_mistakes();
-    match config {
-        Some(config) if mistakes.is_empty() => Ok(config),
-        _ => Err(mistakes),
-    }
+    if mistakes.is_empty() { Ok(config) } else { Err(mistakes) }
 }
 
-fn read(source: &Source<'_>, name: &str) -> Option<Config> {
-    let parsed = source.parse()?;
+fn read(source: &Source<'_>, name: &str) -> Config {
+    let parsed = source.parse();
     let table = Table::new(source, "configuration", 0..0, parsed.get_ref());
-    let may_listen_publicly = table.flag("listen_publicly").unwrap_or(false);
-    let listen = listen(&table, may_listen_publicly);
+    let file = PathBuf::from(name);
+    let here = file.parent().unwrap_or(Path::new("")).to_owned();
+    let path = |key: &str| table.text(key).map(|text| here.join(text));
+    let listen = listen(&table);
     let public_url = address(&table, "public_url").map(|url| url.as_str().trim_end_matches('/').to_owned());
-    let path = |key: &str| table.text(key).map(PathBuf::from);
     let (executor, socket, slots) = executor(&table);
-    let (offer_lifetime, queue_limit, report_interval) = limits(&table);
-    let grammar = grammar(&table);
-    let recipe_settings = recipe_settings(&table);
-    let forges = forges(&table);
-    let repositories = repositories(&table, source, &forges);
+    let Limits { offer_lifetime, queue_limit, report_interval, retention } = limits(&table);
+    let mut recipe_mentions = Vec::new();
+    let mut warnings = Vec::new();
+    let recipe_path = table.texts("recipe_path").unwrap_or_default();
+    let recipe_settings = recipe_settings(&table, &mut recipe_mentions);
+    let (forges, forge_places) = forge::forges(&table);
+    let repositories = repository::repositories(&table, &forges, &mut recipe_mentions, &mut warnings);
+    for (forge, place) in forges.iter().zip(forge_places) {
+        if !repositories.iter().any(|repository| repository.forge == forge.name) {
+            let text = format!("forge {:?}: no [[repository]] is watched there", forge.name);
+            warnings.push(Mistake::new(place, text));
+        }
+    }
     let config = Config {
-        file: PathBuf::from(name),
         state_dir: path("state_dir").unwrap_or_else(|| PathBuf::from("/var/lib/docent")),
         listen,
         public_url,
         credentials_dir: path("credentials_dir"),
-        recipe_path: table
-            .texts("recipe_path")
-            .unwrap_or_default()
-            .into_iter()
-            .map(|(text, _)| PathBuf::from(text))
-            .collect(),
+        recipe_path: recipe_path.into_iter().map(|(text, _)| here.join(text)).collect(),
         executor,
         socket,
         slots,
-        grammar,
+        grammar: grammar(&table),
         offer_lifetime,
         queue_limit,
         report_interval,
+        retention,
         recipe_settings,
         forges,
         repositories,
+        recipe_mentions,
+        warnings,
+        file,
     };
     table.close();
-    Some(config)
+    config
 }
 
-fn listen(table: &Table<'_, '_, '_>, may_listen_publicly: bool) -> SocketAddr {
+fn listen(table: &Table<'_, '_, '_>) -> SocketAddr {
     let usual = SocketAddr::from(([127, 0, 0, 1], 8440));
+    let may_listen_publicly = table.flag("listen_publicly").unwrap_or(false);
     let Some(text) = table.text("listen") else { return usual };
     match text.parse::<SocketAddr>() {
-        Ok(address) if address.ip().is_loopback() || may_listen_publicly => address,
+        Ok(address) if address.ip().to_canonical().is_loopback() || may_listen_publicly => address,
         Ok(_) => {
             table.mistake(
                 "listen",
@@ -245,38 +303,46 @@ fn address(table: &Table<'_, '_, '_>, key: &str) -> Option<Url> {
 
 fn executor(table: &Table<'_, '_, '_>) -> (ExecutorKind, Option<String>, usize) {
     let Some(table) = table.table("executor") else { return (ExecutorKind::Auto, None, 2) };
-    let kind = match table.text("kind").as_deref() {
-        None | Some("auto") => ExecutorKind::Auto,
-        Some("container") => ExecutorKind::Container,
-        Some("sandbox") => ExecutorKind::Sandbox,
-        Some(_) => {
-            table.mistake("kind", "kind must be auto, container or sandbox");
-            ExecutorKind::Auto
-        }
-    };
-    let slots = table.number("slots", 1).and_then(|slots| usize::try_from(slots).ok()).unwrap_or(2);
+    let kinds = [
+        ("auto", ExecutorKind::Auto),
+        ("container", ExecutorKind::Container),
+        ("sandbox", ExecutorKind::Sandbox),
+    ];
+    let kind = table.choice("kind", &kinds).unwrap_or(ExecutorKind::Auto);
+    let slots = whole(&table, "slots", 1, 1000).unwrap_or(2);
     let socket = table.text("socket");
     table.close();
     (kind, socket, slots)
 }
 
-fn limits(table: &Table<'_, '_, '_>) -> (Duration, usize, Duration) {
-    let usual = (Duration::hours(24), 50, Duration::seconds(15));
-    let Some(table) = table.table("limits") else { return usual };
-    let at_least = |key: &str, least: Duration| {
-        let duration = table.duration(key)?;
-        if duration < least {
-            table.mistake(key, format!("{key} must be at least {}s", least.num_seconds()));
-        }
-        Some(duration)
+fn whole(table: &Table<'_, '_, '_>, key: &str, least: u64, most: u64) -> Option<usize> {
+    table.number(key, least, most).and_then(|number| usize::try_from(number).ok())
+}
+
+struct Limits {
+    offer_lifetime: Duration,
+    queue_limit: usize,
+    report_interval: Duration,
+    retention: Duration,
+}
+
+fn limits(table: &Table<'_, '_, '_>) -> Limits {
+    let usual = Limits {
+        offer_lifetime: Duration::hours(24),
+        queue_limit: 50,
+        report_interval: Duration::seconds(15),
+        retention: Duration::days(90),
     };
-    let read = (
-        at_least("offer_lifetime", Duration::minutes(1)).unwrap_or(usual.0),
-        table.number("queue_limit", 1).and_then(|count| usize::try_from(count).ok()).unwrap_or(usual.1),
-        at_least("report_interval", Duration::seconds(1)).unwrap_or(usual.2),
-    );
+    let Some(table) = table.table("limits") else { return usual };
+    let (second, minute, hour) = (Duration::seconds(1), Duration::minutes(1), Duration::hours(1));
+    let limits = Limits {
+        offer_lifetime: table.duration("offer_lifetime", minute).unwrap_or(usual.offer_lifetime),
+        queue_limit: whole(&table, "queue_limit", 1, 100_000).unwrap_or(usual.queue_limit),
+        report_interval: table.duration("report_interval", second).unwrap_or(usual.report_interval),
+        retention: table.duration("retention", hour).unwrap_or(usual.retention),
+    };
     table.close();
-    read
+    limits
 }
 
 fn grammar(table: &Table<'_, '_, '_>) -> Grammar {
@@ -289,10 +355,11 @@ fn grammar(table: &Table<'_, '_, '_>) -> Grammar {
             _ => table.mistake("marker", "marker must be one character"),
         }
     }
-    if let Some(count) = table.number("max_commands", 1) {
-        grammar.max_commands = usize::try_from(count).unwrap_or(usize::MAX);
+    if let Some(count) = whole(&table, "max_commands", 1, 100) {
+        grammar.max_commands = count;
     }
     let words = &mut grammar.words;
+    let mut chosen = Vec::new();
     for (key, word) in [
         ("testme", &mut words.testme),
         ("retry", &mut words.retry),
@@ -303,200 +370,40 @@ fn grammar(table: &Table<'_, '_, '_>) -> Grammar {
         ("reject", &mut words.reject),
     ] {
         if let Some(text) = table.text(key) {
+            chosen.push((text.clone(), key));
             *word = text;
         }
     }
     for mistake in grammar.mistakes() {
-        table.mistake("", mistake.to_string());
+        let key = match &mistake {
+            GrammarMistake::Marker(_) => "marker",
+            GrammarMistake::Word(wrong) | GrammarMistake::Twice(wrong) => {
+                let last = chosen.iter().rfind(|(word, _)| word == wrong);
+                last.map_or("", |(_, key)| *key)
+            }
+        };
+        table.mistake(key, mistake.to_string());
     }
     table.close();
     grammar
 }
 
-fn recipe_settings(table: &Table<'_, '_, '_>) -> Settings {
+fn recipe_settings(table: &Table<'_, '_, '_>, mentions: &mut Vec<RecipeMention>) -> Settings {
     let Some(recipes) = table.table("recipes") else { return Settings::new() };
-    let mut settings = BTreeMap::new();
+    let mut settings = Settings::new();
     for (name, table) in recipes.named_tables() {
-        if let Some(free) = table.table("settings") {
-            settings.insert(name, free.free());
-        }
+        let place = recipes.place(&name);
+        mentions.push(RecipeMention {
+            name: name.clone(),
+            place: place.clone(),
+            what: "[recipes]".to_owned(),
+        });
+        let values = table.table("settings").map(|table| table.settings()).unwrap_or_default();
+        settings.insert(name, Overrides { place, values });
         table.close();
     }
     recipes.close();
     settings
-}
-
-fn forges(table: &Table<'_, '_, '_>) -> Vec<ForgeConfig> {
-    let mut forges: Vec<ForgeConfig> = Vec::new();
-    for mut table in table.tables("forge") {
-        let name = table.required("name").unwrap_or_default();
-        table.call(format!("forge {name:?}"));
-        if !name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.')) {
-            table.mistake("name", "name must be letters, digits, - _ and .");
-        }
-        if forges.iter().any(|forge| forge.name == name) {
-            table.mistake("name", "there are two forges of that name");
-        }
-        let kind = match table.required("kind").as_deref() {
-            Some("github") => ForgeKind::GitHub,
-            Some("gitlab") => {
-                table.mistake("kind", "gitlab is not supported yet: github, gitea and forgejo are");
-                ForgeKind::Gitea
-            }
-            Some("gitea" | "forgejo") | None => ForgeKind::Gitea,
-            Some(_) => {
-                table.mistake("kind", "kind must be github, gitea or forgejo");
-                ForgeKind::Gitea
-            }
-        };
-        let may_be_plain = table.flag("insecure_http").unwrap_or(false);
-        let safe = |key: &str| {
-            let url = address(&table, key)?;
-            let is_near = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
-            if url.scheme() == "http" && !is_near && !may_be_plain {
-                table.mistake(
-                    key,
-                    format!(
-                        "{key} would send the credential in the clear: use https, or set insecure_http = true"
-                    ),
-                );
-            }
-            Some(url)
-        };
-        if table.value("url").is_none() && kind == ForgeKind::Gitea {
-            table.mistake("url", "url is missing");
-        }
-        let url = safe("url").or_else(|| Url::parse("https://github.com").ok());
-        let poll_interval = table.duration("poll_interval").unwrap_or_else(|| Duration::seconds(30));
-        if poll_interval < Duration::seconds(1) {
-            table.mistake("poll_interval", "poll_interval must be at least 1s");
-        }
-        let app = match (table.number("app_id", 1), table.number("installation_id", 1)) {
-            (Some(app), Some(installation)) => Some((app, installation)),
-            (None, None) => None,
-            _ => {
-                table.mistake("app_id", "app_id and installation_id belong together");
-                None
-            }
-        };
-        if app.is_some() && kind != ForgeKind::GitHub {
-            table.mistake("app_id", "app_id is for GitHub Apps");
-        }
-        let watch_credential = credential(&table, "watch_credential");
-        if app.is_some() && watch_credential.is_none() {
-            table.mistake("watch_credential", "watch_credential must name the private key of the App");
-        }
-        let report_credential = credential(&table, "report_credential");
-        if watch_credential.is_some() && watch_credential == report_credential {
-            table.mistake(
-                "report_credential",
-                "the watch credential must not be the report credential: it could write",
-            );
-        }
-        let allowed = table.texts("allow_write_credential").unwrap_or_default();
-        let api_url = safe("api_url");
-        let own_account = table.number("own_account", 1);
-        if let Some(url) = url {
-            forges.push(ForgeConfig {
-                name,
-                kind,
-                url,
-                api_url,
-                poll_interval,
-                watch_credential,
-                report_credential,
-                app,
-                allow_write_credential: allowed.into_iter().map(|(text, _)| text).collect(),
-                own_account,
-            });
-        }
-        table.close();
-    }
-    forges
-}
-
-fn credential(table: &Table<'_, '_, '_>, key: &str) -> Option<String> {
-    let name = table.text(key)?;
-    let is_plain = |name: &str| {
-        name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'@'))
-    };
-    if name.is_empty() || name.starts_with('.') || !is_plain(&name) {
-        table.mistake(key, format!("{key} must be the name of a file in credentials_dir: letters, digits, - _ . and @; the secret itself is never written here"));
-        return None;
-    }
-    Some(name)
-}
-
-fn repositories(
-    table: &Table<'_, '_, '_>,
-    source: &Source<'_>,
-    forges: &[ForgeConfig],
-) -> Vec<RepositoryConfig> {
-    let mut repositories = Vec::new();
-    let mut known = BTreeSet::new();
-    for mut table in table.tables("repository") {
-        let name = table.required("name").unwrap_or_default();
-        table.call(format!("repository {name:?}"));
-        let forge = table.required("forge").unwrap_or_default();
-        if !forge.is_empty() && !forges.iter().any(|known| known.name == forge) {
-            table.mistake("forge", format!("there is no [[forge]] with the name {forge:?}"));
-        }
-        let parts: Vec<&str> = name.split('/').collect();
-        let is_part = |part: &&str| {
-            !part.is_empty()
-                && *part != "."
-                && *part != ".."
-                && part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
-        };
-        if !name.is_empty() && (parts.len() != 2 || !parts.iter().all(is_part)) {
-            table.mistake("name", "name must be owner/name");
-        }
-        if !known.insert((forge.clone(), name.to_ascii_lowercase())) {
-            table.mistake("name", "the repository is listed twice");
-        }
-        let texts = |key: &str| table.texts(key).unwrap_or_default();
-        for (text, span) in texts("paths") {
-            if let Err(error) = pattern(&text) {
-                source.mistake(span, format!("paths: {error}"));
-            }
-        }
-        let mut allow = Vec::new();
-        for (text, span) in texts("allow") {
-            match allowed(&text) {
-                Ok(line) => allow.push(line),
-                Err(why) => source.mistake(span, format!("repository {name:?}: allow: {why}")),
-            }
-        }
-        let plain = |list: Vec<(String, _)>| list.into_iter().map(|(text, _)| text).collect();
-        repositories.push(RepositoryConfig {
-            forge,
-            name,
-            recipe: table.text("recipe"),
-            branches: plain(texts("branches")),
-            paths: plain(texts("paths")),
-            allow,
-        });
-        table.close();
-    }
-    repositories
-}
-
-fn allowed(text: &str) -> Result<Allow, String> {
-    let usage = "must be login:number, team:organisation/team or permission:read|write|admin";
-    match text.split_once(':') {
-        Some(("team", team)) if team.split('/').filter(|part| !part.is_empty()).count() == 2 => {
-            Ok(Allow::Team(team.to_owned()))
-        }
-        Some(("permission", "read")) => Ok(Allow::Permission(Permission::Read)),
-        Some(("permission", "write")) => Ok(Allow::Permission(Permission::Write)),
-        Some(("permission", "admin")) => Ok(Allow::Permission(Permission::Admin)),
-        Some(("team" | "permission", _)) => Err(format!("{text:?} {usage}")),
-        Some((login, number)) if !login.is_empty() => match number.parse() {
-            Ok(number) if number > 0 => Ok(Allow::Account { login: login.to_owned(), number }),
-            _ => Err(format!("{text:?}: {number:?} is no account number")),
-        },
-        _ => Err(format!("{text:?} {usage}: a name alone can change hands, the number cannot")),
-    }
 }
 
 #[cfg(test)]

@@ -1,16 +1,17 @@
 //! Fetches one commit with the `git` program, and gives the repository no say in how.
 //!
-//! What arrives was written by strangers, and git has many features that let a repository decide what happens on the
-//! machine that checks it out: hooks, filters, submodules, LFS, replacement refs, links out of the tree. None of
-//! them is needed to read files, so all are switched off: git runs in an empty environment with configuration by
-//! environment variables only, may speak nothing but HTTP(S) to the one address it was given, and writes plain
-//! bytes. Links are made by docent itself, and only those that stay inside the tree.
+//! What arrives was written by strangers, and git has many features that let a repository decide what happens
+//! on the machine that checks it out: hooks, filters, submodules, LFS, replacement refs, links out of the
+//! tree. None of them is needed to read files, so all are switched off: git runs in an empty environment with
+//! configuration by environment variables only, may speak nothing but HTTP(S) to the one address it was
+//! given, and writes plain bytes. Links are made by docent itself, and only those that stay inside the tree.
 //!
-//! The credential travels in an environment variable and nowhere else: arguments can be read by every user of the
-//! machine, files outlive their use, URLs end up in logs. Redirects are not followed, so it reaches one host only.
+//! The credential travels in an environment variable and nowhere else: arguments can be read by every user of
+//! the machine, files outlive their use, URLs end up in logs. Redirects are not followed, so it reaches one
+//! host only.
 //!
-//! A checkout appears at its final place by one rename or not at all. It survives the death of this process; against a
-//! power failure the caller must drop what is younger than the last boot.
+//! A checkout appears at its final place by one rename or not at all. It survives the death of this process;
+//! against a power failure the caller must drop what is younger than the last boot.
 
 mod error;
 mod program;
@@ -29,8 +30,8 @@ pub use error::GitError;
 
 use program::{Environment, Scratch};
 
-/// First part of the name of a directory in which a fetch works, beside the final one. What is left of it after a
-/// crash may be removed at any time when no fetch runs.
+/// First part of the name of a directory in which a fetch works, beside the final one. What is left of it
+/// after a crash may be removed at any time when no fetch runs.
 pub const SCRATCH_PREFIX: &str = ".docent-fetch-";
 
 /// Where the fetched commit is kept while git works; any name that no repository can advertise does.
@@ -139,8 +140,9 @@ impl Git {
         Ok(version)
     }
 
-    /// Puts the files of the commit `sha` (a full one) into the directory `into`, which must be named by that SHA:
-    /// when it exists already, it is taken as done. Otherwise it comes into being whole, by a rename, and its parent must exist.
+    /// Puts the files of the commit `sha` (a full one) into the directory `into`, which must be named by that
+    /// SHA: when it exists already, it is taken as done. Otherwise it comes into being whole, by a rename,
+    /// and its parent must exist.
     ///
     /// Calling this twice, at once or after a crash, is harmless. Dropping the future ends all processes.
     ///

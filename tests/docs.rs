@@ -200,7 +200,8 @@ fn every_configuration_is_one_and_every_recipe_loads() {
     for block in all_blocks("toml") {
         if block.is_recipe() {
             let folder = tempfile::tempdir().unwrap();
-            let place = folder.path().join("path/one");
+            let name = block.text.lines().find_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"'));
+            let place = folder.path().join("path").join(name.unwrap());
             fs::create_dir_all(&place).unwrap();
             fs::write(place.join("recipe.toml"), &block.text).unwrap();
             let path = [folder.path().join("path")];
@@ -331,9 +332,10 @@ fn the_configuration_is_described_key_by_key() {
     let described: BTreeSet<String> = described.into_iter().filter(|name| !name.contains('"')).collect();
     assert_eq!(described, keys);
     // A key that is read and shown nowhere would be found by nobody.
-    let methods = "text|texts|flag|number|required|duration|path|safe|at_least|address|credential";
-    let read = Regex::new(&format!(r#"\b(?:{methods})\((?:&table, )?"([a-z_]+)""#)).unwrap();
-    let source = text("src/config.rs");
+    let methods = "text|texts|flag|number|required|duration|path|safe_address|address|credential|whole|value";
+    let read = Regex::new(&format!(r#"\b(?:{methods})\((?:&?table, )?"([a-z_]+)""#)).unwrap();
+    let files = ["src/config.rs", "src/config/forge.rs", "src/config/repository.rs"];
+    let source: String = files.into_iter().map(text).collect();
     let read: BTreeSet<&str> =
         read.captures_iter(&source).map(|found| found.get(1).unwrap().as_str()).collect();
     assert!(read.len() > 25, "{read:?}");
@@ -383,10 +385,16 @@ fn the_example_commands_are_commands() {
 #[test]
 fn the_described_log_lines_are_in_the_sources() {
     let mut sources = String::new();
+    // What the daemon itself says while it works, as distinct from single adapters.
+    let mut operating = text("src/secrets.rs");
     for entry in walkdir::WalkDir::new(root().join("src")) {
         let path = entry.unwrap().into_path();
         if path.extension().is_some_and(|end| end == "rs") {
-            sources += &fs::read_to_string(&path).unwrap();
+            let source = fs::read_to_string(&path).unwrap();
+            if path.starts_with(root().join("src/daemon")) {
+                operating += &source;
+            }
+            sources += &source;
         }
     }
     let document = text("docs/how-to/operate.md");
@@ -394,6 +402,13 @@ fn the_described_log_lines_are_in_the_sources() {
     let line = Regex::new(r"(?m)^\| `([^`]+)`").unwrap();
     let lines: Vec<&str> = line.captures_iter(section).map(|found| found.get(1).unwrap().as_str()).collect();
     assert!(lines.len() > 10);
+    let said = Regex::new(r#"tracing::(?:warn|error)!\([^"]*"([^"{]+)""#).unwrap();
+    let mut messages = 0;
+    for message in said.captures_iter(&operating).map(|found| found[1].to_owned()) {
+        assert!(lines.iter().any(|line| message.contains(line)), "nothing describes «{message}»");
+        messages += 1;
+    }
+    assert!(messages > 10, "only {messages} were found");
     for line in lines {
         for piece in line.split('…') {
             assert!(sources.contains(piece.trim()), "no source says {piece:?} of `{line}`");

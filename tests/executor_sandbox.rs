@@ -5,7 +5,6 @@ mod hostile;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use docent::executor::sandbox::{Sandbox, Settings};
@@ -25,8 +24,8 @@ fn state() -> Result<tempfile::TempDir, String> {
 }
 
 fn settings(state: &Path) -> Settings {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    let instance = format!("{:05x}{:03x}-test", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    // The state directory's own name, so that another process with the same state is the same installation.
+    let instance = state.file_name().unwrap().to_string_lossy().trim_start_matches(".tmp").to_owned();
     Settings {
         grace: Duration::from_secs(1),
         images: vec![tiny::TINY.into()],
@@ -48,6 +47,10 @@ async fn nothing_left(bench: &Bench<Sandbox>, state: &Path) {
     assert_eq!(bench.executor.list().await.unwrap(), Inventory::default());
     assert_eq!(std::fs::read_dir(state.join("sandbox")).unwrap().count(), 0);
     assert_eq!(processes(&state.display().to_string()), Vec::<String>::new());
+    let instance = settings(state).instance;
+    for entry in walkdir::WalkDir::new("/sys/fs/cgroup").max_depth(6).into_iter().flatten() {
+        assert!(!entry.file_name().to_string_lossy().contains(&instance), "{}", entry.path().display());
+    }
 }
 
 macro_rules! against_sandbox {

@@ -425,14 +425,14 @@ async fn links_never_lead_out() {
             ("120000", "up", b"../../../../etc"),
             ("120000", "d/inside", b"../data/x.csv"),
             ("120000", "d/root", b".."),
-            ("120000", "sly", b"d/root/../etc"),
+            ("120000", "d/sly", b"root/../etc"),
             ("120000", "self", b"self"),
             ("120000", "dangling", b"nowhere"),
             ("100644", "data/x.csv", b"1,2"),
         ],
     );
     let checkout = bench.fetch(&sha).await.unwrap();
-    assert_eq!(checkout.withheld_links, ["absolute", "sly", "up"]);
+    assert_eq!(checkout.withheld_links, ["absolute", "d/sly", "up"]);
     assert_eq!(bench.read(&sha, "absolute"), "/etc/passwd", "a plain file with the link's text");
     assert_eq!(bench.read(&sha, "d/inside"), "1,2");
     let inside = bench.place(&sha).canonicalize().unwrap();

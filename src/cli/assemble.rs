@@ -11,6 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::Trouble;
 use crate::clock::Clock;
 use crate::config::{self, Config, ExecutorKind, ForgeConfig};
+use crate::core::mistake::lines;
 use crate::core::policy::{Policy, RepositoryPolicy};
 use crate::daemon::{Parts, Watched};
 use crate::executor::any::AnyExecutor;
@@ -56,14 +57,15 @@ pub fn lock(state_dir: &Path) -> Result<Flock<File>, Trouble> {
         .map_err(|_| Trouble::Usage(format!("{} is held: another docent serves this state", place.display())))
 }
 
-/// Recipes that this installation can use.
+/// Recipes that this installation can use. All that the configuration names must be among them.
 pub fn load_shelf(config: &Config, state_dir: &Path) -> Result<Shelf, Trouble> {
-    Shelf::load(&config.recipe_path, &state_dir.join("recipes"), &config.recipe_settings).map_err(|error| {
-        match error {
-            RecipeError::Mistakes(_) => Trouble::Usage(error.to_string()),
-            RecipeError::Io { .. } => error.into(),
-        }
-    })
+    let shelf = Shelf::load(&config.recipe_path, &state_dir.join("recipes"), &config.recipe_settings);
+    let shelf = shelf.map_err(|error| match error {
+        RecipeError::Mistakes(_) => Trouble::Usage(error.to_string()),
+        RecipeError::Io { .. } => error.into(),
+    })?;
+    let unknown = config.unknown_recipes(shelf.recipes.keys().map(String::as_str));
+    if unknown.is_empty() { Ok(shelf) } else { Err(Trouble::Usage(lines(&unknown))) }
 }
 
 /// Where credentials are.
@@ -227,6 +229,7 @@ pub async fn parts(
     Ok(Parts {
         files: open_files(config)?,
         state_dir: config.state_dir.clone(),
+        retention: config.retention,
         clock: Clock::system(),
         policy: policy(config, &shelf, own_accounts, instance),
         store,

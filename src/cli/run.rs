@@ -62,12 +62,15 @@ pub fn here_config(named: Option<&Path>) -> Result<Config, Trouble> {
     }
     let mut config =
         config::parse("(none)", "").map_err(|_| Trouble::Usage("no configuration".to_owned()))?;
-    let root = nix::unistd::geteuid().is_root().then(|| PathBuf::from("/var/cache"));
-    let home = std::env::var_os("XDG_STATE_HOME")
-        .map(PathBuf::from)
-        .or(root)
-        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state")));
-    config.state_dir = home.unwrap_or_else(std::env::temp_dir).join("docent");
+    let named = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from);
+    let home = if nix::unistd::geteuid().is_root() {
+        // Sandboxes of root run as nobody, who must be able to reach their images.
+        named.unwrap_or_else(|| PathBuf::from("/var/cache"))
+    } else {
+        let own = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state"));
+        named.or(own).unwrap_or_else(std::env::temp_dir)
+    };
+    config.state_dir = home.join("docent");
     std::fs::create_dir_all(&config.state_dir)?;
     Ok(config)
 }
@@ -109,6 +112,10 @@ pub async fn run(named: Option<&Path>, arguments: &RunHere) -> Result<ExitCode, 
     println!("{} {}", run.verdict.map_or("■", |verdict| verdict.sign()), headline(&run));
     if let Some(reason) = &run.reason {
         println!("{}", neutral::plain(reason, 500));
+    }
+    for test in run.tiers.iter().flat_map(|tier| &tier.tests).filter(|test| test.outcome.is_bad()) {
+        let (name, why) = (neutral::plain(&test.name, 120), neutral::plain(&test.message, 200));
+        println!("  {name} {}: {why}", test.outcome.words());
     }
     println!("results: {}", arguments.output.join("result.json").display());
     Ok(code_of(&run))
@@ -173,7 +180,8 @@ async fn follow(daemon: &super::serve::AnyDaemon, store: &Store, files: &Files) 
         }
         let now = headline(&run);
         if shown.as_ref() != Some(&now) {
-            if bar.is_hidden() {
+            // How it ended is said below, on a terminal and elsewhere.
+            if bar.is_hidden() && !run.phase.is_ended() {
                 println!("{now}");
             }
             bar.set_message(now.clone());

@@ -72,7 +72,7 @@ pub async fn start(config: &Config, down: ForgesDown) -> Result<Started, Trouble
     let lock = assemble::lock(&config.state_dir)?;
     let instance = store.setting("instance", assemble::random_id).await?;
     let shelf = assemble::load_shelf(config, &config.state_dir)?;
-    let mut warnings = check_recipes(config, &shelf)?;
+    let mut warnings: Vec<String> = config.warnings.iter().map(ToString::to_string).collect();
     let version =
         crate::git::Git::default().version().await.map_err(|error| Trouble::Usage(error.to_string()))?;
     tracing::info!(git = %version, state = %config.state_dir.display(), "starting");
@@ -96,6 +96,7 @@ pub async fn start(config: &Config, down: ForgesDown) -> Result<Started, Trouble
     let parts = assemble::parts(config, store.clone(), shelf, executor, &instance).await?;
     let files = parts.files.clone();
     let daemon = Daemon::new(parts);
+    daemon.remember_repositories().await?;
     for forge in &config.forges {
         enrol(&daemon, &forge.name, down, &mut warnings).await?;
     }
@@ -180,28 +181,6 @@ fn is_wanted(config: &Config, recipe: &Recipe) -> bool {
         Some(name) => *name == recipe.name,
         None => !recipe.detect.is_empty(),
     })
-}
-
-/// Recipes that the configuration names must be there.
-pub fn check_recipes(config: &Config, shelf: &crate::recipes::Shelf) -> Result<Vec<String>, Trouble> {
-    let mut warnings = Vec::new();
-    for repository in &config.repositories {
-        match &repository.recipe {
-            Some(recipe) if !shelf.recipes.contains_key(recipe) => {
-                let known = shelf.recipes.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-                return Err(Trouble::Usage(format!(
-                    "repository {:?}: there is no recipe {recipe:?}: there are {known}",
-                    repository.name
-                )));
-            }
-            _ if repository.allow.is_empty() => {
-                warnings
-                    .push(format!("nobody may start runs in {}: its allow list is empty", repository.name));
-            }
-            _ => {}
-        }
-    }
-    Ok(warnings)
 }
 
 async fn wait_for_signal() {

@@ -1,13 +1,14 @@
 //! From the text of a comment to the commands in it.
 //!
 //! A comment is Markdown that people quote, paste logs into and edit on phones. A command counts only where a
-//! reader sees it as the writer's own plain words: at the start of a line, outside code, quotes, lists, HTML, links,
-//! tables, footnotes and struck-out text. The structure comes from a Markdown parser run over the raw text; the
-//! command itself is read from the raw line, because to Markdown the `*` of a glob is markup.
+//! reader sees it as the writer's own plain words: at the start of a line, outside code, quotes, lists, HTML,
+//! links, tables, footnotes and struck-out text. The structure comes from a Markdown parser run over the raw
+//! text; the command itself is read from the raw line, because to Markdown the `*` of a glob is markup.
 //!
-//! Every doubt is resolved towards *no run*: only ordinary spaces and tabs separate words, one unknown word spoils
-//! the command. But whoever evidently meant a command gets one sentence that says what to write instead, and what
-//! looks like a command in a place where it doesn't count is listed with the reason, so that nothing is silent.
+//! Every doubt is resolved towards *no run*: only ordinary spaces and tabs separate words, one unknown word
+//! spoils the command. But whoever evidently meant a command gets one sentence that says what to write
+//! instead, and what looks like a command in a place where it doesn't count is listed with the reason, so
+//! that nothing is silent.
 //!
 //! What is decided here, and easily decided otherwise:
 //!
@@ -43,8 +44,8 @@ pub struct Grammar {
     pub words: Words,
     /// Commands of one comment that are taken, wrong ones included; the first beyond it is answered.
     pub max_commands: usize,
-    /// Bytes of a comment that are read, to the last whole line. A command that begins beyond it is answered once
-    /// and not executed.
+    /// Bytes of a comment that are read, to the last whole line. A command that begins beyond it is answered
+    /// once and not executed.
     pub max_bytes: usize,
 }
 

@@ -5,8 +5,8 @@
 //! passes through here first. The result is Markdown in which the stranger's text stands only inside code
 //! spans and fenced blocks, the two places in which every forge leaves text alone.
 //!
-//! Characters that hide, reorder or act (controls, bidirectional marks, zero-width characters) are written out
-//! as `\u{202e}`, so that what a reviewer reads is what is there. Terminal escape sequences are removed.
+//! Characters that hide, reorder or act (controls, bidirectional marks, zero-width characters) are written
+//! out as `\u{202e}`, so that what a reviewer reads is what is there. Terminal escape sequences are removed.
 
 /// Longest path that [`path`] shows whole, in characters.
 const PATH_CHARS: usize = 160;
@@ -58,8 +58,8 @@ pub fn cell(text: &str, max: usize) -> String {
     span(&shown)
 }
 
-/// A code span with a file's path. White space is kept, line ends are written out, and of a very long path the
-/// end is shown, because that is where the file's name is.
+/// A code span with a file's path. White space is kept, line ends are written out, and of a very long path
+/// the end is shown, because that is where the file's name is.
 pub fn path(text: &str) -> String {
     let mut shown = String::new();
     for c in cut_bytes_front(text, PATH_CHARS * 16).chars() {

@@ -3,14 +3,21 @@
 //! serde stops at the first mistake; people want all of them. Pure: text in, values and mistakes out.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::mistake::{Mistake, position};
+use super::mistake::{Mistake, Place, did_you_mean, position};
+use super::recipe::Setting;
 use super::time::Duration;
+
+/// Mistakes that are kept of one file. Whoever hands in something that is no configuration at all needs no more.
+const MAX_MISTAKES: usize = 200;
+
+/// No length of time that people configure is longer, and sums with dates cannot overflow.
+const LONGEST: Duration = Duration::days(3650);
 
 /// A file being read: its name, its text and the mistakes so far.
 #[derive(Debug)]
@@ -18,29 +25,64 @@ pub struct Source<'a> {
     name: String,
     text: &'a str,
     mistakes: RefCell<Vec<Mistake>>,
+    /// Values that are no TOML.
+    broken: RefCell<Vec<Range<usize>>>,
 }
 
 impl<'a> Source<'a> {
     /// A file that nobody has read yet.
     pub fn new(name: &str, text: &'a str) -> Self {
-        Self { name: name.to_owned(), text, mistakes: RefCell::default() }
+        Self { name: name.to_owned(), text, mistakes: RefCell::default(), broken: RefCell::default() }
     }
 
-    /// Its table, if it is TOML.
-    pub fn parse(&self) -> Option<Spanned<DeTable<'a>>> {
-        match DeTable::parse(self.text) {
-            Ok(table) => Some(table),
-            Err(error) => {
-                self.mistake(error.span().unwrap_or(0..0), error.message().trim());
-                None
+    /// Its table. Where it is no TOML, that is noted and the rest is read. Each broken value is told once, and of what is
+    /// no value only the first: an open bracket swallows all that follows, which is no news.
+    pub fn parse(&self) -> Spanned<DeTable<'a>> {
+        let (table, errors) = DeTable::parse_recoverable(self.text);
+        let mut values = Vec::new();
+        collect_values(table.get_ref(), &mut values);
+        let mut errors: Vec<_> =
+            errors.into_iter().map(|error| (error.span().unwrap_or(0..0), error)).collect();
+        errors.sort_by_key(|(span, _)| span.start);
+        let mut is_lost = false;
+        for (span, error) in errors {
+            let value = values.iter().find(|value| value.start <= span.start && span.start <= value.end);
+            if self.is_in_broken(&span) || (value.is_none() && is_lost) {
+                continue;
             }
+            is_lost |= value.is_none();
+            self.mistake(span.clone(), error.message().trim());
+            self.broken.borrow_mut().push(value.cloned().unwrap_or(span));
+        }
+        table
+    }
+
+    fn is_in_broken(&self, span: &Range<usize>) -> bool {
+        self.broken.borrow().iter().any(|value| value.start <= span.start && span.start <= value.end)
+    }
+
+    /// Parts of it are no TOML: what seems to be missing may be there.
+    pub fn is_broken(&self) -> bool {
+        !self.broken.borrow().is_empty()
+    }
+
+    /// Where this is.
+    pub fn place(&self, span: &Range<usize>) -> Place {
+        let (line, column) = position(self.text, span.start);
+        Place { file: self.name.clone(), line, column }
+    }
+
+    /// Notes a mistake at this place, unless it is known to be broken.
+    pub fn mistake(&self, span: Range<usize>, text: impl Into<String>) {
+        let mut mistakes = self.mistakes.borrow_mut();
+        if mistakes.len() < MAX_MISTAKES && !self.is_in_broken(&span) {
+            mistakes.push(Mistake::new(self.place(&span), text));
         }
     }
 
-    /// Notes a mistake at this place.
-    pub fn mistake(&self, span: Range<usize>, text: impl Into<String>) {
-        let (line, column) = position(self.text, span.start);
-        self.mistakes.borrow_mut().push(Mistake { file: self.name.clone(), line, column, text: text.into() });
+    /// Notes a mistake of another file that was found by reading this one.
+    pub fn foreign(&self, mistake: Mistake) {
+        self.mistakes.borrow_mut().push(mistake);
     }
 
     /// All mistakes, in the order of the file.
@@ -49,6 +91,25 @@ impl<'a> Source<'a> {
         mistakes.sort();
         mistakes.dedup();
         mistakes
+    }
+}
+
+/// Where the values of `key = value` are. A table with a header of its own stands around its key instead of behind it.
+fn collect_values(table: &DeTable<'_>, values: &mut Vec<Range<usize>>) {
+    for (key, value) in table {
+        if key.span().end <= value.span().start {
+            values.push(value.span());
+            continue;
+        }
+        match value.get_ref() {
+            DeValue::Table(table) => collect_values(table, values),
+            DeValue::Array(list) => {
+                list.iter()
+                    .filter_map(|item| item.get_ref().as_table())
+                    .for_each(|t| collect_values(t, values));
+            }
+            _ => {}
+        }
     }
 }
 
@@ -73,9 +134,18 @@ impl<'s, 'a, 't> Table<'s, 'a, 't> {
         Self { source, what: what.into(), span, table, asked: RefCell::default() }
     }
 
-    /// Where it is.
-    pub fn span(&self) -> Range<usize> {
-        self.span.clone()
+    /// The file it is in.
+    pub fn source(&self) -> &'s Source<'a> {
+        self.source
+    }
+
+    /// Where the value of `key` is, or the table when it is absent.
+    pub fn place(&self, key: &str) -> Place {
+        self.source.place(&self.span_of(key))
+    }
+
+    fn span_of(&self, key: &str) -> Range<usize> {
+        self.table.get(key).map_or_else(|| self.span.clone(), Spanned::span)
     }
 
     /// Changes its name, once it is known.
@@ -91,8 +161,19 @@ impl<'s, 'a, 't> Table<'s, 'a, 't> {
 
     /// Notes a mistake at the value of `key`, or at the table when it is absent.
     pub fn mistake(&self, key: &str, text: impl AsRef<str>) {
-        let span = self.table.get(key).map_or_else(|| self.span.clone(), Spanned::span);
+        self.mistake_at(self.span_of(key), text);
+    }
+
+    /// Notes a mistake at this place of the table.
+    pub fn mistake_at(&self, span: Range<usize>, text: impl AsRef<str>) {
         self.source.mistake(span, format!("{}: {}", self.what, text.as_ref()));
+    }
+
+    /// Notes that `key` is missing, unless it may stand where the file is broken.
+    pub fn missing(&self, key: &str) {
+        if !self.source.is_broken() {
+            self.mistake(key, format!("{key} is missing"));
+        }
     }
 
     fn typed<T>(&self, key: &str, kind: &str, read: impl FnOnce(&'t DeValue<'a>) -> Option<T>) -> Option<T> {
@@ -104,22 +185,39 @@ impl<'s, 'a, 't> Table<'s, 'a, 't> {
         read
     }
 
-    /// A text.
+    /// A text that says something, on one line.
     pub fn text(&self, key: &str) -> Option<String> {
-        self.typed(key, "a text in quotes", |value| value.as_str().map(str::to_owned))
-    }
-
-    /// A text that must be there and say something.
-    pub fn required(&self, key: &str) -> Option<String> {
-        if self.value(key).is_none() {
-            self.mistake(key, format!("{key} is missing"));
-        }
-        let text = self.text(key)?;
+        let text = self.typed(key, "a text in quotes", DeValue::as_str)?;
         if text.trim().is_empty() {
             self.mistake(key, format!("{key} is empty"));
             return None;
         }
-        Some(text)
+        if text.chars().any(char::is_control) {
+            self.mistake(key, format!("{key} holds control characters"));
+            return None;
+        }
+        Some(text.to_owned())
+    }
+
+    /// A text that must be there.
+    pub fn required(&self, key: &str) -> Option<String> {
+        if self.value(key).is_none() {
+            self.missing(key);
+        }
+        self.text(key)
+    }
+
+    /// One of a few words, by what it stands for.
+    pub fn choice<T: Copy>(&self, key: &str, choices: &[(&str, T)]) -> Option<T> {
+        let text = self.text(key)?;
+        let found = choices.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
+        if found.is_none() {
+            let names = choices.iter().map(|(name, _)| *name);
+            let list = names.clone().collect::<Vec<_>>().join(", ");
+            let hint = did_you_mean(&text, names);
+            self.mistake(key, format!("{key} must be one of {list}, not {text:?}{hint}"));
+        }
+        found
     }
 
     /// true or false.
@@ -127,53 +225,67 @@ impl<'s, 'a, 't> Table<'s, 'a, 't> {
         self.typed(key, "true or false", DeValue::as_bool)
     }
 
-    /// A whole number of at least `least`.
-    pub fn number(&self, key: &str, least: u64) -> Option<u64> {
-        let number =
-            self.typed(key, "a whole number", |value| value.as_integer()?.to_string().parse::<i64>().ok())?;
-        let fitting = u64::try_from(number).ok().filter(|number| *number >= least);
-        if fitting.is_none() {
+    /// A whole number in this range.
+    pub fn number(&self, key: &str, least: u64, most: u64) -> Option<u64> {
+        let number = self.typed(key, "a whole number", |value| {
+            let number = value.as_integer()?;
+            i128::from_str_radix(number.as_str(), number.radix()).ok()
+        })?;
+        if number < i128::from(least) {
             self.mistake(key, format!("{key} must be at least {least}"));
+        } else if number > i128::from(most) {
+            self.mistake(key, format!("{key} must be at most {most}"));
         }
-        fitting
+        u64::try_from(number).ok().filter(|number| (least..=most).contains(number))
     }
 
-    /// A number above zero.
-    pub fn fraction(&self, key: &str) -> Option<f64> {
+    /// A number in this range, whole or not.
+    pub fn fraction(&self, key: &str, least: f64, most: f64) -> Option<f64> {
         let read = |value: &DeValue<'_>| match value {
             DeValue::Integer(number) => number.to_string().parse::<f64>().ok(),
             DeValue::Float(number) => number.to_string().parse::<f64>().ok(),
             _ => None,
         };
         let number = self.typed(key, "a number", read)?;
-        if !(number.is_finite() && number > 0.0) {
-            self.mistake(key, format!("{key} must be above zero"));
+        if !(least..=most).contains(&number) {
+            self.mistake(key, format!("{key} must be between {least} and {most}"));
             return None;
         }
         Some(number)
     }
 
-    /// A length of time: `90s`, `5m`, `24h`, `30d`.
-    pub fn duration(&self, key: &str) -> Option<Duration> {
+    /// A length of time, `90s`, `5m`, `24h` or `30d`, of at least `least` and at most ten years.
+    pub fn duration(&self, key: &str, least: Duration) -> Option<Duration> {
         let text = self.text(key)?;
-        let read = duration(&text);
-        if read.is_none() {
-            self.mistake(
+        match duration(&text) {
+            None => self.mistake(
                 key,
                 format!("{key} must be a length of time such as \"90s\", \"5m\", \"24h\" or \"30d\""),
-            );
+            ),
+            Some(time) if time < least => {
+                self.mistake(key, format!("{key} must be at least {}s", least.num_seconds()));
+            }
+            Some(time) if time > LONGEST => {
+                self.mistake(key, format!("{key} must be at most {}d", LONGEST.num_days()));
+            }
+            Some(time) => return Some(time),
         }
-        read
+        None
     }
 
-    /// A size: `512MiB`, `2GiB`.
-    pub fn size(&self, key: &str) -> Option<u64> {
+    /// A size, `512MiB` or `2GiB`, of at least `least` bytes.
+    pub fn size(&self, key: &str, least: u64) -> Option<u64> {
         let text = self.text(key)?;
-        let read = size(&text);
-        if read.is_none() {
-            self.mistake(key, format!("{key} must be a size such as \"64KiB\", \"512MiB\" or \"2GiB\""));
+        match size(&text) {
+            None => {
+                self.mistake(key, format!("{key} must be a size such as \"64KiB\", \"512MiB\" or \"2GiB\""));
+            }
+            Some(bytes) if bytes < least => {
+                self.mistake(key, format!("{key} must be at least {least}B"));
+            }
+            Some(bytes) => return Some(bytes),
         }
-        read
+        None
     }
 
     /// A list of texts, each with its place.
@@ -182,10 +294,12 @@ impl<'s, 'a, 't> Table<'s, 'a, 't> {
         let mut texts = Vec::new();
         for item in list.iter() {
             match item.get_ref().as_str() {
+                Some("") => self.mistake_at(item.span(), format!("{key} holds an empty text")),
+                Some(text) if text.contains('\0') => {
+                    self.mistake_at(item.span(), format!("{key} holds a text with a NUL character"));
+                }
                 Some(text) => texts.push((text.to_owned(), item.span())),
-                None => self
-                    .source
-                    .mistake(item.span(), format!("{}: {key} must hold texts in quotes", self.what)),
+                None => self.mistake_at(item.span(), format!("{key} must hold texts in quotes")),
             }
         }
         Some(texts)
@@ -194,8 +308,7 @@ impl<'s, 'a, 't> Table<'s, 'a, 't> {
     /// A table below this one.
     pub fn table(&self, key: &str) -> Option<Table<'s, 'a, 't>> {
         let table = self.typed(key, "a table", DeValue::as_table)?;
-        let span = self.table.get(key).map_or(0..0, Spanned::span);
-        Some(Table::new(self.source, format!("[{key}]"), span, table))
+        Some(Table::new(self.source, format!("[{key}]"), self.span_of(key), table))
     }
 
     /// A list of tables: `[[key]]`.
@@ -225,20 +338,32 @@ impl<'s, 'a, 't> Table<'s, 'a, 't> {
                     let what = format!("{} {name:?}", self.what);
                     tables.push((name, Table::new(self.source, what, value.span(), table)));
                 }
-                None => self.source.mistake(value.span(), format!("{}: {name} must be a table", self.what)),
+                None => self.mistake_at(value.span(), format!("{name} must be a table")),
             }
         }
         tables
     }
 
-    /// Everything in it, as it is.
-    pub fn free(&self) -> serde_json::Map<String, serde_json::Value> {
-        let mut map = serde_json::Map::new();
+    /// Everything in it, for tables whose keys a recipe chooses. Texts of keys that end in `timeout` are times, and of
+    /// those that end in `limit` sizes; they become seconds and bytes, so that steps need not read units.
+    pub fn settings(&self) -> BTreeMap<String, Setting> {
+        let mut settings = BTreeMap::new();
         for (key, value) in self.table {
-            self.asked.borrow_mut().insert(key.get_ref().to_string());
-            map.insert(key.get_ref().to_string(), json(value.get_ref()));
+            let name = key.get_ref().to_string();
+            self.asked.borrow_mut().insert(name.clone());
+            let is_text = value.get_ref().is_str();
+            let read = match name.rsplit('_').next() {
+                Some("timeout") if is_text => {
+                    self.duration(&name, Duration::seconds(1)).map(|time| time.num_seconds().into())
+                }
+                Some("limit") if is_text => self.size(&name, 0).map(Into::into),
+                _ => Some(json(value.get_ref())),
+            };
+            if let Some(value) = read {
+                settings.insert(name.clone(), Setting { value, place: self.place(&name) });
+            }
         }
-        map
+        settings
     }
 
     /// Notes every key that nobody asked for.
@@ -246,12 +371,8 @@ impl<'s, 'a, 't> Table<'s, 'a, 't> {
         let asked = self.asked.borrow();
         for key in self.table.keys().filter(|key| !asked.contains(key.get_ref().as_ref())) {
             let name = key.get_ref();
-            let near = asked.iter().map(|known| (strsim::osa_distance(known, name), known)).min();
-            let hint = match near {
-                Some((distance, known)) if distance <= 3 => format!(" (did you mean {known}?)"),
-                _ => String::new(),
-            };
-            self.source.mistake(key.span(), format!("{}: unknown key {name}{hint}", self.what));
+            let hint = did_you_mean(name, asked.iter().map(String::as_str));
+            self.mistake_at(key.span(), format!("unknown key {name:?}{hint}"));
         }
     }
 }
@@ -261,7 +382,9 @@ fn json(value: &DeValue<'_>) -> serde_json::Value {
     match value {
         DeValue::String(text) => Value::String(text.to_string()),
         DeValue::Boolean(flag) => Value::Bool(*flag),
-        DeValue::Integer(number) => number.to_string().parse::<i64>().map_or(Value::Null, Value::from),
+        DeValue::Integer(number) => {
+            i64::from_str_radix(number.as_str(), number.radix()).map_or(Value::Null, Value::from)
+        }
         DeValue::Float(number) => number.to_string().parse::<f64>().map_or(Value::Null, Value::from),
         DeValue::Datetime(time) => Value::String(time.to_string()),
         DeValue::Array(list) => list.iter().map(|item| json(item.get_ref())).collect(),
@@ -297,7 +420,8 @@ pub fn size(text: &str) -> Option<u64> {
         "TiB" => 1 << 40,
         _ => return None,
     };
-    number.checked_mul(unit)
+    // Executors count in signed numbers.
+    number.checked_mul(unit).filter(|bytes| i64::try_from(*bytes).is_ok())
 }
 
 #[cfg(test)]
@@ -312,20 +436,71 @@ mod tests {
         for bad in ["", "5", "s", "-5s", "5 m", "1.5h", "99999999999999999999d", "9223372036854775807d"] {
             assert_eq!(duration(bad), None, "{bad}");
         }
-        for bad in ["", "5", "5MB", "-1MiB", "99999999999TiB"] {
+        for bad in ["", "5", "5MB", "-1MiB", "99999999999TiB", "8388608TiB"] {
             assert_eq!(size(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn settings_are_in_seconds_and_bytes() {
+        let text = "[settings]\ncell_timeout = \"10m\"\nlimit = \"2KiB\"\nstart_timeout = 3\nx_limit = \"2 KB\"\nat = 0x10\n";
+        let source = Source::new("x.toml", text);
+        let parsed = source.parse();
+        let settings =
+            Table::new(&source, "file", 0..0, parsed.get_ref()).table("settings").unwrap().settings();
+        let values: Vec<_> =
+            settings.iter().map(|(name, setting)| format!("{name}={}", setting.value)).collect();
+        assert_eq!(values, ["at=16", "cell_timeout=600", "limit=2048", "start_timeout=3"]);
+        assert_eq!(settings["limit"].place.to_string(), "x.toml:3:9");
+        assert!(
+            source.into_mistakes()[0]
+                .to_string()
+                .starts_with("x.toml:5:11: [settings]: x_limit must be a size")
+        );
+    }
+
+    #[test]
+    fn what_is_no_toml_hides_nothing_and_is_said_once() {
+        let text = "size = \n[[item]]\nname = x\nsise = 1\n[list]\nlist = [1,\nx = \"x\"\n[z\n";
+        let found = |text: &str| {
+            let source = Source::new("x.toml", text);
+            let parsed = source.parse();
+            let table = Table::new(&source, "file", 0..0, parsed.get_ref());
+            table.size("size", 1);
+            for item in table.tables("item") {
+                item.required("name");
+                item.close();
+            }
+            if let Some(list) = table.table("list") {
+                list.texts("list");
+                list.close();
+            }
+            table.missing("other");
+            table.close();
+            source.into_mistakes().iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            found(text),
+            [
+                "x.toml:1:8: string values must be quoted, expected literal string",
+                "x.toml:3:8: string values must be quoted, expected literal string",
+                "x.toml:4:1: item 1: unknown key \"sise\"",
+                "x.toml:7:1: string values must be quoted, expected literal string",
+            ]
+        );
+        assert_eq!(found("size = \"x\"\ng h = 1\n[[item]\n[[\n").len(), 2);
+        assert_eq!(found("size = \"1B"), ["x.toml:1:11: invalid basic string, expected `\"`"]);
     }
 
     #[test]
     fn every_mistake_is_noted_with_its_place() {
         let text = "name = 3\ncolour = \"red\"\n\n[[item]]\nsize = \"5 apples\"\nsise = 1\n";
         let source = Source::new("x.toml", text);
-        let parsed = source.parse().unwrap();
+        let parsed = source.parse();
         let table = Table::new(&source, "file", 0..0, parsed.get_ref());
         assert_eq!(table.text("name"), None);
         for item in table.tables("item") {
-            assert_eq!(item.size("size"), None);
+            assert_eq!(item.size("size", 1), None);
             item.close();
         }
         table.close();
@@ -334,9 +509,9 @@ mod tests {
             mistakes,
             [
                 "x.toml:1:8: file: name must be a text in quotes",
-                "x.toml:2:1: file: unknown key colour",
+                "x.toml:2:1: file: unknown key \"colour\"",
                 "x.toml:5:8: item 1: size must be a size such as \"64KiB\", \"512MiB\" or \"2GiB\"",
-                "x.toml:6:1: item 1: unknown key sise (did you mean size?)",
+                "x.toml:6:1: item 1: unknown key \"sise\" (did you mean \"size\"?)",
             ]
         );
     }

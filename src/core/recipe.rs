@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::mistake::Place;
+
 /// What an attempt may reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -102,8 +104,26 @@ pub struct Recipe {
     pub digest: String,
 }
 
-/// Settings of the operator for each recipe: they take the place of the recipe's own.
-pub type Settings = BTreeMap<String, serde_json::Map<String, serde_json::Value>>;
+/// One setting as it was written, times in seconds and sizes in bytes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Setting {
+    /// Its value.
+    pub value: serde_json::Value,
+    /// Where its value stands.
+    pub place: Place,
+}
+
+/// What the operator set for one recipe, in the place of the recipe's own settings.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Overrides {
+    /// Where they stand.
+    pub place: Place,
+    /// By name of the setting.
+    pub values: BTreeMap<String, Setting>,
+}
+
+/// What the operator set, by name of the recipe.
+pub type Settings = BTreeMap<String, Overrides>;
 
 /// Recipes by name.
 pub type Recipes = BTreeMap<String, Recipe>;

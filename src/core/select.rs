@@ -28,24 +28,25 @@ fn is_in_extra_folder(path: &str) -> bool {
 }
 
 /// The plan for a commit with these files. Every selected notebook stands in exactly one of the two lists, those that cannot
-/// be read included: they leave a result too.
+/// be read and those that are skipped included: they leave a result too. `only` narrows the choice to these paths; empty: all.
 pub fn plan(paths: &[String], seen: &Seen, options: &TestOptions, only: &[String]) -> Plan {
     let mut plan = Plan::default();
-    let glob = options.notebooks.as_deref().map(pattern);
-    let glob = match glob.transpose() {
+    let glob = match options.notebooks.as_deref().map(pattern).transpose() {
         Ok(glob) => glob,
         Err(error) => {
             plan.warnings.push(format!("the pattern for notebooks cannot be used: {error}"));
             return plan;
         }
     };
+    let only: BTreeSet<&str> = only.iter().map(String::as_str).collect();
     let is_wanted = |path: &str| {
-        glob.as_ref().is_none_or(|glob| glob.is_match(path))
-            && (only.is_empty() || only.iter().any(|wanted| wanted == path))
+        glob.as_ref().is_none_or(|glob| glob.is_match(path)) && (only.is_empty() || only.contains(path))
     };
+    let mut not_asked_for = 0;
     for (path, facts) in seen.iter().filter(|(path, _)| is_candidate(path) && is_wanted(path)) {
         let is_extra = is_in_extra_folder(path) || facts.as_ref().is_ok_and(|facts| facts.is_extra);
         if is_extra && !options.extra_tests {
+            not_asked_for += 1;
             continue;
         }
         plan.findings.push(finding(path, facts));
@@ -56,26 +57,44 @@ pub fn plan(paths: &[String], seen: &Seen, options: &TestOptions, only: &[String
         }
     }
     plan.requirements = requirements(paths, plan.notebooks.iter().chain(&plan.extra_notebooks));
-    if plan.notebooks.is_empty() && plan.extra_notebooks.is_empty() {
-        plan.warnings.push(match &options.notebooks {
-            Some(pattern) => format!("no notebook fits {pattern}"),
-            None => "there is no notebook to run".to_owned(),
+    if plan.findings.is_empty() {
+        plan.warnings.push(match (&options.notebooks, not_asked_for) {
+            (Some(pattern), 0) => format!("no notebook fits {pattern}"),
+            (None, 0) => "there is no notebook to run".to_owned(),
+            (Some(pattern), count) => {
+                format!("only extra notebooks fit {pattern} ({count}): ask for them with --extra-tests")
+            }
+            (None, count) => {
+                format!("there are only extra notebooks ({count}): ask for them with --extra-tests")
+            }
         });
+    }
+    let gone: Vec<&str> = only.into_iter().filter(|path| !seen.contains_key(*path)).collect();
+    if !gone.is_empty() {
+        plan.warnings.push(format!("not there any more: {}", gone.join(", ")));
     }
     plan
 }
 
-/// The `requirements.txt` files in the folders of these notebooks and in all folders above them.
+/// The `requirements.txt` files in the root, in the folders of these notebooks and in all folders between, the outer before the
+/// inner ones.
 fn requirements<'a>(paths: &[String], notebooks: impl Iterator<Item = &'a String>) -> Vec<String> {
     let mut wanted: BTreeSet<String> = BTreeSet::from(["requirements.txt".to_owned()]);
     for notebook in notebooks {
         let mut folder = notebook.as_str();
         while let Some((above, _)) = folder.rsplit_once('/') {
-            wanted.insert(format!("{above}/requirements.txt"));
+            // Whatever stands above a folder that is there already is there as well.
+            if !wanted.insert(format!("{above}/requirements.txt")) {
+                break;
+            }
             folder = above;
         }
     }
-    paths.iter().filter(|path| wanted.contains(*path)).cloned().collect()
+    let there = paths.iter().filter(|path| wanted.contains(*path));
+    let mut requirements: Vec<String> = there.cloned().collect();
+    requirements.sort_by_cached_key(|path| (path.matches('/').count(), path.clone()));
+    requirements.dedup();
+    requirements
 }
 
 #[cfg(test)]
@@ -94,11 +113,13 @@ mod tests {
         let (paths, facts) = seen(&[
             "a.ipynb",
             "b/.ipynb_checkpoints/a.ipynb",
+            ".github/x.ipynb",
             "b/c.ipynb",
             "extra/slow.ipynb",
-            "requirements.txt",
             "b/requirements.txt",
+            "b/dev-requirements.txt",
             "d/requirements.txt",
+            "requirements.txt",
         ]);
         let default = plan(&paths, &facts, &TestOptions::default(), &[]);
         assert_eq!(default.notebooks, ["a.ipynb", "b/c.ipynb"]);
@@ -118,5 +139,57 @@ mod tests {
         assert_eq!(nothing.warnings, ["no notebook fits x*"]);
         let retried = plan(&paths, &facts, &TestOptions::default(), &["a.ipynb".into()]);
         assert_eq!(retried.notebooks, ["a.ipynb"]);
+    }
+
+    #[test]
+    fn what_is_left_out_is_said() {
+        let (paths, facts) = seen(&["extra/a.ipynb", "b.ipynb"]);
+        let with = |pattern: &str| TestOptions { notebooks: Some(pattern.into()), ..TestOptions::default() };
+        assert_eq!(
+            plan(&paths, &facts, &with("extra/*"), &[]).warnings,
+            ["only extra notebooks fit extra/* (1): ask for them with --extra-tests"]
+        );
+        assert_eq!(
+            plan(&paths, &facts, &with("b[.ipynb"), &[]).warnings,
+            [
+                "the pattern for notebooks cannot be used: error parsing glob 'b[.ipynb': unclosed character class; missing ']'"
+            ]
+        );
+        assert_eq!(
+            plan(&[], &Seen::new(), &TestOptions::default(), &[]).warnings,
+            ["there is no notebook to run"]
+        );
+        let gone = plan(&paths, &facts, &TestOptions::default(), &["b.ipynb".into(), "gone.ipynb".into()]);
+        assert_eq!(
+            (gone.notebooks, gone.warnings),
+            (vec!["b.ipynb".into()], vec!["not there any more: gone.ipynb".into()])
+        );
+    }
+
+    #[test]
+    fn skipped_and_broken_notebooks_stay_planned_and_leave_a_finding() {
+        let seen: Seen = [
+            ("a.ipynb".to_owned(), Ok(NotebookFacts { is_skipped: true, ..NotebookFacts::default() })),
+            ("b.ipynb".to_owned(), Err(NotebookFault::too_large(2, 1))),
+            ("c.ipynb".to_owned(), Ok(NotebookFacts { is_extra: true, ..NotebookFacts::default() })),
+        ]
+        .into();
+        let asked = TestOptions { extra_tests: true, ..TestOptions::default() };
+        let plan = plan(&[], &seen, &asked, &[]);
+        assert_eq!(
+            (plan.notebooks.as_slice(), plan.extra_notebooks.as_slice()),
+            (&["a.ipynb".to_owned(), "b.ipynb".to_owned()][..], &["c.ipynb".to_owned()][..])
+        );
+        let classes: Vec<&str> = plan.findings.iter().map(|finding| finding.class.as_str()).collect();
+        assert_eq!(classes, ["skipped", "invalid_notebook", ""]);
+    }
+
+    #[test]
+    fn a_large_repository_is_no_trouble() {
+        // Comparing all with all would keep this test from ending.
+        let paths: Vec<String> = (0..50_000).map(|n| format!("d{}/e{}/n{n}.ipynb", n % 100, n % 7)).collect();
+        let seen: Seen = paths.iter().map(|path| (path.clone(), Ok(NotebookFacts::default()))).collect();
+        let plan = plan(&paths, &seen, &TestOptions::default(), &paths);
+        assert_eq!(plan.notebooks.len(), 50_000);
     }
 }

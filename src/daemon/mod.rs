@@ -11,7 +11,7 @@ mod results;
 mod step;
 mod tell;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -50,6 +50,8 @@ pub struct Parts<F, R, E> {
     pub files: Files,
     /// Workspaces are made below this.
     pub state_dir: PathBuf,
+    /// How long logs and artifacts are kept.
+    pub retention: crate::core::time::Duration,
     /// Time.
     pub clock: Clock,
     /// What the operator decided; repositories are added as the forges say what they are.
@@ -79,6 +81,7 @@ struct Inner<F, R, E> {
     store: Store,
     files: Files,
     state_dir: PathBuf,
+    retention: crate::core::time::Duration,
     clock: Clock,
     policy: RwLock<Arc<Policy>>,
     shelf: Shelf,
@@ -86,8 +89,10 @@ struct Inner<F, R, E> {
     reporters: BTreeMap<String, R>,
     executor: E,
     git: Git,
-    /// What each forge's repositories are, by configured name.
+    /// What each forge's repositories are, by configured name: as the forge said last, now or before a restart.
     known: Mutex<BTreeMap<String, BTreeMap<String, Repository>>>,
+    /// Repositories (forge, configured name) that the forge has described since the start.
+    fresh: Mutex<BTreeSet<(String, String)>>,
     /// What each watch credential can do.
     proofs: Mutex<BTreeMap<String, Proof>>,
     /// Actions being done, with the means to interrupt them.
@@ -108,6 +113,7 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
             store: parts.store,
             files: parts.files,
             state_dir: parts.state_dir,
+            retention: parts.retention,
             clock: parts.clock,
             policy: RwLock::new(Arc::new(parts.policy)),
             shelf: parts.shelf,
@@ -116,6 +122,7 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
             executor: parts.executor,
             git: parts.git,
             known: Mutex::default(),
+            fresh: Mutex::default(),
             proofs: Mutex::default(),
             flights: Mutex::default(),
             halt: CancellationToken::new(),

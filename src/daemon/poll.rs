@@ -73,11 +73,7 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
         let mut missing = Vec::new();
         let mut passing = None;
         for (repository, policy) in &watched.repositories {
-            let is_known = {
-                let known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
-                known.get(name).is_some_and(|known| known.contains_key(repository))
-            };
-            if is_known {
+            if self.is_fresh(name, repository) {
                 continue;
             }
             match watched.forge.repository(repository).await {
@@ -87,6 +83,8 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
                     }
                     self.0.store.keep_repository(repository.clone(), found.clone()).await?;
                     self.adopt(name, repository, found, policy);
+                    let mut fresh = self.0.fresh.lock().unwrap_or_else(PoisonError::into_inner);
+                    fresh.insert((name.to_owned(), repository.clone()));
                 }
                 Err(error) => {
                     missing.push(format!("{repository}: {error}"));
@@ -117,6 +115,24 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
         }
         let mut known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.entry(forge.to_owned()).or_default().insert(name.to_owned(), found);
+    }
+
+    fn is_fresh(&self, forge: &str, name: &str) -> bool {
+        let fresh = self.0.fresh.lock().unwrap_or_else(PoisonError::into_inner);
+        fresh.contains(&(forge.to_owned(), name.to_owned()))
+    }
+
+    /// Takes repositories to be what they were before the restart, until the forge has been asked: what is under way goes on
+    /// although the forge may be down.
+    pub async fn remember_repositories(&self) -> Result<(), StoreError> {
+        for (name, repository) in self.0.store.repositories().await? {
+            let forge = repository.id.forge.clone();
+            let configured = self.0.forges.get(&forge).and_then(|watched| watched.repositories.get(&name));
+            if let Some(policy) = configured {
+                self.adopt(&forge, &name, repository, policy);
+            }
+        }
+        Ok(())
     }
 
     fn repositories_of(&self, forge: &str) -> Vec<Repository> {
@@ -159,7 +175,7 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
     ) -> (Heartbeat, Option<Cursor>, Option<Duration>) {
         let mut heartbeat = Heartbeat::default();
         let is_judged = self.0.proofs.lock().unwrap_or_else(PoisonError::into_inner).contains_key(name);
-        let is_whole = self.repositories_of(name).len() == watched.repositories.len();
+        let is_whole = watched.repositories.keys().all(|repository| self.is_fresh(name, repository));
         if !is_judged || !is_whole {
             match self.enrol(name).await {
                 Ok(enrolment) => heartbeat.failures.extend(enrolment.missing),
@@ -201,8 +217,10 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
     }
 
     async fn read(&self, name: &str, watched: &Watched<F>) -> Result<Poll, NotStarted> {
-        let cursor: Cursor = self.0.store.cursor(name.to_owned()).await?.unwrap_or_default();
+        let mut cursor: Cursor = self.0.store.cursor(name.to_owned()).await?.unwrap_or_default();
         let repositories = self.repositories_of(name);
+        // What is watched again after a pause begins anew: nobody waits for answers to comments of that time.
+        cursor.repositories.retain(|number, _| repositories.iter().any(|known| known.id.number == *number));
         let reconcile = self.slow_lane(&cursor, &repositories);
         let watch = Watch { repositories: &repositories, reconcile: &reconcile };
         Ok(watched.forge.poll(watch, &cursor).await?)

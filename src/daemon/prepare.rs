@@ -150,10 +150,10 @@ fn authors(text: impl Into<String>) -> Fault {
 
 impl From<GitError> for Fault {
     fn from(error: GitError) -> Self {
-        let text = error.to_string();
+        let (text, is_retryable) = (error.to_string(), error.is_retryable());
         match error {
             GitError::TooLarge { .. } | GitError::Unsafe { .. } => authors(text),
-            GitError::Unreachable { .. } | GitError::TimedOut { .. } => passing(text),
+            _ if is_retryable => passing(text),
             _ => ours(text),
         }
     }

@@ -13,6 +13,8 @@ use crate::store::{Done, Recorded, StoreError};
 const SWEEP: Duration = Duration::from_secs(15);
 /// How often the command line is listened to.
 const INBOX: Duration = Duration::from_millis(500);
+/// How often old files are looked for.
+const PRUNE: Duration = Duration::from_secs(3600);
 
 impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F, R, E> {
     /// Decides on `event` and records the decision; `done` is the action that it closes. What follows is done from the outbox.
@@ -41,6 +43,7 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
     pub(super) async fn sweep(&self) {
         let mut sweep = tokio::time::interval(SWEEP);
         let mut inbox = tokio::time::interval(INBOX);
+        let mut prune = tokio::time::interval(PRUNE);
         loop {
             tokio::select! {
                 _ = sweep.tick() => {
@@ -49,7 +52,19 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
                     }
                 }
                 _ = inbox.tick() => self.listen().await,
+                _ = prune.tick() => self.prune().await,
             }
+        }
+    }
+
+    /// Removes logs and artifacts that are older than the operator keeps them.
+    async fn prune(&self) {
+        let Some(before) = self.0.clock.now().checked_sub_signed(self.0.retention) else { return };
+        let files = self.0.files.clone();
+        match tokio::task::spawn_blocking(move || files.prune(before)).await {
+            Ok(Ok(0)) | Err(_) => {}
+            Ok(Ok(count)) => tracing::info!(count, "removed old logs and artifacts"),
+            Ok(Err(error)) => tracing::warn!(%error, "old logs and artifacts could not be removed"),
         }
     }
 

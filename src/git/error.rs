@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::GitVersion;
 
-/// Why there is no checkout. Details quote git, shortened to one line, without the credential; they may contain a
-/// server's words.
+/// Why there is no checkout. Details quote git, shortened to one line, without the credential; they may
+/// contain a server's words.
 #[derive(Debug, thiserror::Error)]
 pub enum GitError {
     #[error("the forge has no commit {sha} here: {detail}")]
@@ -63,8 +63,8 @@ impl GitError {
         }
     }
 
-    /// From what git printed (in its C locale), already without credential. Lines that a server sent do not count, since
-    /// it can write there what it wants.
+    /// From what git printed (in its C locale), already without credential. Lines that a server sent do not
+    /// count, since it can write there what it wants.
     pub(super) fn from_words(words: &str, detail: String) -> Self {
         let own: Vec<&str> = words.lines().filter(|line| !line.starts_with("remote: ")).collect();
         let meaning = MEANINGS.iter().find(|(part, _)| own.iter().any(|line| line.contains(part)));
@@ -97,8 +97,8 @@ enum Meaning {
     Unreachable,
 }
 
-/// git's words and what they mean; the first that is found counts, so that what follows from a failure does not
-/// hide its cause.
+/// git's words and what they mean; the first that is found counts, so that what follows from a failure does
+/// not hide its cause.
 const MEANINGS: &[(&str, Meaning)] = &[
     ("attempting to allocate", Meaning::TooMuchMemory),
     ("fsck error", Meaning::Unsafe),

@@ -86,9 +86,10 @@ const CONFIGURATION: [(&str, &str); 30] = [
     ("advice.detachedHead", "false"),
 ];
 
-/// Flaws of old histories that say nothing about the files: odd names, dates and modes that git itself once wrote.
-/// Everything else that git checks stays an error, above all names of files that mean `.git` or lead out of the tree.
-const HARMLESS: [&str; 17] = [
+/// Flaws of old histories that say nothing about the files: odd names, dates and modes that git itself once
+/// wrote. Everything else that git checks stays an error, above all names of files that mean `.git` or lead
+/// out of the tree.
+const HARMLESS: [&str; 16] = [
     "badDate",
     "badDateOverflow",
     "badEmail",
@@ -105,7 +106,6 @@ const HARMLESS: [&str; 17] = [
     "nulInCommit",
     "zeroPaddedDate",
     "zeroPaddedFilemode",
-    "emptyName",
 ];
 
 const MIB: u64 = 1 << 20;
@@ -150,7 +150,8 @@ impl Environment {
         environment
     }
 
-    /// A single allocation is limited too: the sizes in a pack are the sender's claims, and git believes them.
+    /// A single allocation is limited too: the sizes in a pack are the sender's claims, and git believes
+    /// them.
     pub fn limit(&mut self, limits: &FetchLimits) {
         self.timeout = limits.timeout;
         let memory = limits.max_bytes.clamp(64 * MIB, 512 * MIB);
@@ -197,8 +198,8 @@ impl Environment {
         Ok(String::from_utf8_lossy(&output).into_owned())
     }
 
-    /// Runs to the end, or until `read` refuses what git prints, or until `watched` (a directory and its size in
-    /// bytes) has grown too large, or until the deadline. In each of these cases all processes are killed.
+    /// Runs to the end, or until `read` refuses what git prints, or until `watched` (a directory and its size
+    /// in bytes) has grown too large, or until the deadline. In each of these cases all processes are killed.
     pub async fn run<A: AsRef<OsStr>>(
         &self,
         cwd: &Path,
@@ -220,13 +221,14 @@ impl Environment {
         };
         let result = tokio::select! {
             status = work => status,
-            error = outgrown(watched) => Err(error),
+            error = watch(watched) => Err(error),
             () = tokio::time::sleep_until(deadline) => Err(GitError::TimedOut { after: self.timeout }),
         };
         match result {
             Ok(status) if status.success() => {
                 group.id = None;
-                Ok(())
+                // What arrives within one beat of the watch counts too.
+                outgrown(watched).await.map_or(Ok(()), Err)
             }
             Ok(status) => Err(self.understand(&words, status)),
             Err(error) => {
@@ -335,16 +337,23 @@ fn keep_end(words: &mut Vec<u8>, bytes: &[u8]) -> Result<(), GitError> {
 }
 
 /// Returns when a directory has grown too large; never, if there is none to watch.
-async fn outgrown(watched: Option<(&Path, u64)>) -> GitError {
-    let Some((directory, limit)) = watched else { return std::future::pending().await };
+async fn watch(watched: Option<(&Path, u64)>) -> GitError {
+    if watched.is_none() {
+        return std::future::pending().await;
+    }
     loop {
         tokio::time::sleep(MEASURE).await;
-        let directory = directory.to_owned();
-        let size = tokio::task::spawn_blocking(move || size_of(&directory)).await.unwrap_or(0);
-        if size > limit {
-            return GitError::TooLarge { what: format!("more than {limit} bytes were received") };
+        if let Some(error) = outgrown(watched).await {
+            return error;
         }
     }
+}
+
+async fn outgrown(watched: Option<(&Path, u64)>) -> Option<GitError> {
+    let (directory, limit) = watched?;
+    let directory = directory.to_owned();
+    let size = tokio::task::spawn_blocking(move || size_of(&directory)).await.unwrap_or(0);
+    (size > limit).then(|| GitError::TooLarge { what: format!("more than {limit} bytes were received") })
 }
 
 fn size_of(directory: &Path) -> u64 {

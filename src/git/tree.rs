@@ -17,8 +17,8 @@ const MAX_NAME: usize = 255;
 /// Bytes of a link's text that can be a path.
 const MAX_LINK: u64 = 4095;
 
-/// Stands above the repository's own `.gitattributes`: files are written as they were committed. Line ends, `$Id$`
-/// and encodings would make other bytes than the SHA names, and filters would ask for programs.
+/// Stands above the repository's own `.gitattributes`: files are written as they were committed. Line ends,
+/// `$Id$` and encodings would make other bytes than the SHA names, and filters would ask for programs.
 const ATTRIBUTES: &str = "* -text -crlf -ident -filter -working-tree-encoding\n";
 
 /// Gives a new repository its attributes and makes the directory for the files.
@@ -30,7 +30,8 @@ pub(super) fn prepare(git_dir: &Path, work_tree: &Path) -> Result<(), GitError> 
     std::fs::create_dir(work_tree).map_err(failed)
 }
 
-/// What `git ls-tree -r -l -z` prints, read while it is printed, so that a tree of billions of files is refused early.
+/// What `git ls-tree -r -l -z` prints, read while it is printed, so that a tree of billions of files is
+/// refused early.
 pub(super) struct Listing {
     limits: FetchLimits,
     pending: Vec<u8>,
@@ -115,8 +116,8 @@ impl Listing {
         Ok(())
     }
 
-    /// git wrote links as files with the link's text. Those that stay inside the tree become links now that nothing is
-    /// written any more.
+    /// git wrote links as files with the link's text. Those that stay inside the tree become links now that
+    /// nothing is written any more.
     pub fn link(mut self, work_tree: &Path) -> Result<Checkout, GitError> {
         for (path, size) in std::mem::take(&mut self.links) {
             let file = work_tree.join(OsStr::from_bytes(&path));
@@ -138,8 +139,8 @@ impl Listing {
 
 /// Whether a link can lead nowhere but into the tree, whatever other such links there are.
 ///
-/// `..` is allowed only at the beginning, where it starts from directories that are no links; behind a name it could
-/// start from wherever another link leads.
+/// `..` is allowed only at the beginning, where it starts from directories that are no links; behind a name
+/// it could start from wherever another link leads.
 fn stays_inside(path: &[u8], target: &[u8]) -> bool {
     if target.is_empty() || target.len() as u64 > MAX_LINK || target.contains(&0) || target.starts_with(b"/")
     {
@@ -176,7 +177,8 @@ fn check_path(path: &[u8]) -> Result<(), GitError> {
     Ok(())
 }
 
-/// `.git` as any file system may read it: in either case, with ignored characters or endings, or by its short name.
+/// `.git` as any file system may read it: in either case, with ignored characters or endings, or by its short
+/// name.
 fn means_git(name: &[u8]) -> bool {
     let name = String::from_utf8_lossy(name);
     let name: String =

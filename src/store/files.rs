@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::core::id::AttemptId;
 use crate::core::run::Kept;
+use crate::core::time::Time;
 
 /// The folder of kept files, and of the logs of attempts that run now.
 #[derive(Debug, Clone)]
@@ -52,12 +53,25 @@ impl Files {
         }
         let digest: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
         let place = self.path(&digest).ok_or_else(|| io::Error::other("a digest that is none"))?;
-        if !place.exists() {
-            fs::create_dir_all(place.parent().unwrap_or(&self.root))?;
-            copy.as_file().sync_all()?;
-            copy.persist(&place).map_err(|error| error.error)?;
-        }
+        // What is there already is replaced by the same content: its age, by which it is pruned, begins anew.
+        fs::create_dir_all(place.parent().unwrap_or(&self.root))?;
+        copy.as_file().sync_all()?;
+        copy.persist(&place).map_err(|error| error.error)?;
         Ok(Kept { name: name.to_owned(), digest, size })
+    }
+
+    /// Removes kept files, and what a crash left of unfinished ones, that were last kept before `before`. Gives how many.
+    pub fn prune(&self, before: Time) -> io::Result<usize> {
+        let mut count = 0;
+        for entry in walkdir::WalkDir::new(self.root.join("kept")) {
+            let entry = entry.map_err(io::Error::other)?;
+            let kept_at = entry.metadata().map_err(io::Error::other)?.modified()?;
+            if entry.file_type().is_file() && Time::from(kept_at) < before {
+                fs::remove_file(entry.path())?;
+                count += 1;
+            }
+        }
+        Ok(count)
     }
 
     /// Keeps the log of an attempt that has ended; none when there is none.
@@ -91,5 +105,26 @@ impl Files {
             kept.push(self.keep(entry.path(), &name)?);
         }
         Ok(kept)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::time::Duration;
+
+    #[test]
+    fn the_same_content_is_kept_once_and_pruned_by_its_age() {
+        let state = tempfile::tempdir().unwrap();
+        let files = Files::open(state.path()).unwrap();
+        let from = state.path().join("x");
+        fs::write(&from, "hello").unwrap();
+        let (one, two) = (files.keep(&from, "a").unwrap(), files.keep(&from, "b").unwrap());
+        assert_eq!((one.digest.as_str(), one.size), (two.digest.as_str(), 5));
+        let place = files.path(&one.digest).unwrap();
+        let now = Time::from(fs::metadata(&place).unwrap().modified().unwrap());
+        assert_eq!(files.prune(now - Duration::hours(1)).unwrap(), 0);
+        assert_eq!((files.prune(now + Duration::hours(1)).unwrap(), place.exists()), (1, false));
+        assert_eq!(files.path("../../etc/passwd"), None);
     }
 }

@@ -302,8 +302,18 @@ pub async fn secrets<E: Executor>(bench: &Bench<E>) {
     let told = bench.run_once(&bench.job("env | sort")).await;
     let names: Vec<String> =
         told.text().lines().filter_map(|it| Some(it.split_once('=')?.0.to_owned())).collect();
-    let known =
-        ["DOCENT_OUT", "DOCENT_TIER", "HOME", "HOSTNAME", "LANG", "PATH", "PWD", "SHLVL", "container"];
+    let known = [
+        "DOCENT_OUT",
+        "DOCENT_TIER",
+        "HOME",
+        "HOSTNAME",
+        "LANG",
+        "PATH",
+        "PWD",
+        "SHLVL",
+        "TERM",
+        "container",
+    ];
     assert!(names.iter().all(|name| known.contains(&name.as_str())), "{names:?}");
     let value = |line: &str| told.text().lines().any(|it| it == line);
     assert!(value("HOME=/tmp") && value("DOCENT_OUT=/out") && value("DOCENT_TIER=tier"), "{}", told.text());
@@ -318,25 +328,30 @@ pub async fn secrets<E: Executor>(bench: &Bench<E>) {
              find / -xdev -type s 2>/dev/null; find / -name '*.sock' -not -path '/proc/*' -not -path '/sys/*' 2>/dev/null; \
              ls /var/run/docker.sock /run/docker.sock /run/podman /etc/shadow /root/.ssh /home 2>/dev/null; \
              grep -l . /proc/1/root/etc/shadow 2>/dev/null; cat /repo/link 2>/dev/null; \
-             n=0; for p in /proc/[0-9]*; do n=$((n+1)); done; [ $n -lt 16 ] || echo $n processes"
+             n=0; for p in /proc/[0-9]*; do n=$((n+1)); done; [ $n -lt 16 ] || echo $n processes; exit 0"
         )))
         .await;
-    assert_eq!(told.text(), "");
+    assert_eq!((told.text().as_str(), told.ending), ("", Ending::Exited { code: 0 }));
 }
 
 /// Nothing answers: not the internet, not the cloud's metadata, not this machine.
 pub async fn no_network<E: Executor>(bench: &Bench<E>) {
     let listener = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
     let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            let _ = std::io::Write::write_all(&mut connection.unwrap(), b"reached this machine\n");
+        }
+    });
     let told = bench
         .run_once(&bench.job(&format!(
-            "for a in 127.0.0.1 172.17.0.1 169.254.169.254 10.0.0.1 1.1.1.1; do \
-               for p in {port} 80; do nc -w 2 $a $p </dev/null 2>/dev/null && echo reached $a $p; done; done; \
-             nslookup localhost.example 2>/dev/null | grep -q Address.*1 && echo resolved; \
-             ls /sys/class/net 2>/dev/null | grep -v '^lo$'; grep -v '^ *\\(Inter\\|face\\|lo:\\)' /proc/net/dev; exit 0"
+            "ls /sys/class/net 2>/dev/null | grep -v '^lo$'; grep -v '^ *\\(Inter\\|face\\|lo:\\)' /proc/net/dev; \
+             for a in 127.0.0.1 172.17.0.1; do nc -w 2 $a {port} </dev/zero 2>/dev/null; done; \
+             for a in 169.254.169.254 10.0.0.1 1.1.1.1; do timeout 2 nc $a 80 </dev/null 2>/dev/null && echo reached $a; done; \
+             timeout 4 nslookup localhost.example 2>/dev/null | grep -q Address.*1 && echo resolved; exit 0"
         )))
         .await;
-    assert_eq!(told.text(), "", "{:?}", told.ending);
+    assert_eq!((told.text().as_str(), told.ending), ("", Ending::Exited { code: 0 }));
 }
 
 /// The environment stays with the run, and is what the attempt was promised.

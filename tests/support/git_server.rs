@@ -1,5 +1,5 @@
-//! A git server for tests: `git http-backend` behind axum, with Basic authentication, a record of all requests,
-//! and bad manners on demand.
+//! A git server for tests: `git http-backend` behind axum, with Basic authentication, a record of all
+//! requests, and bad manners on demand.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;

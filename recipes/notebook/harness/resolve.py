@@ -95,8 +95,8 @@ def check(done: subprocess.CompletedProcess, wanted: Requirements, doing: str):
         where = f" ({lines[0].place})" if lines else ""
         raise Ended("failed", "build_failed", f"{name[1] if name else 'a package'}{where} cannot be built from source", said)
     if re.search(r"Couldn't parse|Failed to parse|invalid", said, re.IGNORECASE):
-        lines = wanted.mentioned(said)
-        where = lines[0].place if lines else text.line(said, 160)
+        lines = [line for line in wanted.lines if line.line in said]
+        where = max(lines, key=lambda line: len(line.line)).place if lines else text.line(said, 160)
         raise Ended("failed", "requirement_refused", f"not a requirement: {where}", said)
     if "hash" in said.lower():
         raise Ended("errored", "hash_mismatch", f"{doing}: a file is not the one that was locked", said)

@@ -257,7 +257,8 @@ impl Token {
     }
 }
 
-/// Splits at spaces and tabs; `'…'` and `"…"` keep them, as in a shell. There are no escapes: a backslash belongs to the glob.
+/// Splits at spaces and tabs; `'…'` and `"…"` keep them, as in a shell. There are no escapes: a backslash
+/// belongs to the glob.
 fn tokens(rest: &str) -> Result<Vec<Token>, Misunderstanding> {
     let mut tokens = Vec::new();
     let mut current: Option<Token> = None;

@@ -5,8 +5,8 @@ use crate::core::neutral;
 /// Characters of a stranger's word that an answer repeats.
 const SHOWN: usize = 60;
 
-/// What was evidently meant as a command and is none. The text of each fits an answer on a forge: what it repeats
-/// of the comment is neutralised.
+/// What was evidently meant as a command and is none. The text of each fits an answer on a forge: what it
+/// repeats of the comment is neutralised.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Misunderstanding {
     #[error("there is no command {}; did you mean `{suggestion}`?", shown(.word))]

@@ -1,7 +1,7 @@
 //! Where in a comment's Markdown a position stands.
 //!
-//! Extensions that any of the forges renders are switched on: what one of them shows as a table, a footnote or a
-//! formula is not plain words there, and reading it as less is the safe side.
+//! Extensions that any of the forges renders are switched on: what one of them shows as a table, a footnote
+//! or a formula is not plain words there, and reading it as less is the safe side.
 
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 
@@ -14,8 +14,8 @@ pub(super) enum Place {
     Ignored(Ignored),
 }
 
-/// Quotes and lists that may open on one line. The parser compares every line with all that is open, so deeper
-/// nesting costs time in the square of the comment's length; no person writes it.
+/// Quotes and lists that may open on one line. The parser compares every line with all that is open, so
+/// deeper nesting costs time in the square of the comment's length; no person writes it.
 const MAX_NESTING: usize = 64;
 
 /// The place of each offset; `offsets` must ascend.

@@ -22,22 +22,46 @@ use super::profile::Place;
 const PIPE: usize = 256 << 10;
 
 /// Puts the job's files into the volumes of this (never started) container.
+///
+/// Docker takes them all at `/`, and the owners of the volumes' roots with them. Podman would put them beside the
+/// volumes then: there, each has an upload of its own, and the engine itself gives the roots to the container's user.
 pub async fn upload(
     docker: &Docker,
     container: &str,
     job: &Job,
     inputs: BTreeMap<String, Vec<u8>>,
+    is_podman: bool,
+) -> Result<(), ExecutorError> {
+    let places = Place::all(job.environment);
+    if !is_podman {
+        return send(docker, container, "/".to_owned(), job, places, inputs).await;
+    }
+    for place in places {
+        if matches!(place, Place::Repo | Place::Recipe | Place::In) {
+            send(docker, container, format!("/{}", place.name()), job, vec![place], inputs.clone()).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn send(
+    docker: &Docker,
+    container: &str,
+    at: String,
+    job: &Job,
+    places: Vec<Place>,
+    inputs: BTreeMap<String, Vec<u8>>,
 ) -> Result<(), ExecutorError> {
     let (writer, reader) = tokio::io::duplex(PIPE);
     let (repo, recipe) = (job.repo.clone(), job.recipe.clone());
-    let places = Place::all(job.environment);
+    let is_root = at == "/";
     let writing = tokio::task::spawn_blocking(move || {
         let mut writer = SyncIoBridge::new(writer);
-        let written = write_all(&mut writer, &places, &repo, &recipe, &inputs);
+        let written = write_all(&mut writer, is_root, &places, &repo, &recipe, &inputs);
         // Without this the reader would wait for ever on a bridge dropped outside of the runtime.
         writer.shutdown().and(written)
     });
-    let options = UploadToContainerOptionsBuilder::new().path("/").build();
+    let options = UploadToContainerOptionsBuilder::new().path(&at).build();
     let sent = docker
         .upload_to_container(
             container,
@@ -59,6 +83,7 @@ pub async fn upload(
 
 fn write_all(
     writer: &mut impl Write,
+    has_tops: bool,
     places: &[Place],
     repo: &Path,
     recipe: &Path,
@@ -67,7 +92,7 @@ fn write_all(
     let mut tar = tar::Builder::new(io::BufWriter::with_capacity(PIPE, writer));
     for place in places {
         let owner = if place.is_writable() { USER } else { 0 };
-        let top = PathBuf::from(place.name());
+        let top = PathBuf::from(if has_tops { place.name() } else { "" });
         match place {
             // Its content stays, and so does its owner: an attempt that may only read does not take it from one that wrote.
             Place::Env { .. } => append_directory(&mut tar, &top, USER)?,
@@ -120,6 +145,9 @@ fn open_itself(path: &Path) -> io::Result<File> {
 }
 
 fn append_directory(tar: &mut tar::Builder<impl Write>, path: &Path, owner: u32) -> io::Result<()> {
+    if path.as_os_str().is_empty() {
+        return Ok(());
+    }
     tar.append_data(&mut header(tar::EntryType::Directory, 0o755, owner, 0), path, io::empty())
 }
 
@@ -134,18 +162,20 @@ fn header(kind: tar::EntryType, mode: u32, owner: u32, mtime: u64) -> tar::Heade
     header
 }
 
-/// Takes `/out` of this container over.
+/// Takes `/out` of this container over. Docker names what is in it `out/…`, Podman `/…`.
 pub async fn collect(
     docker: &Docker,
     container: &str,
     into: &Path,
     max_bytes: u64,
+    is_podman: bool,
 ) -> Result<(), ExecutorError> {
+    let top = if is_podman { "/" } else { "out" };
     let options = DownloadFromContainerOptionsBuilder::new().path("/out").build();
     let stream = docker.download_from_container(container, Some(options)).map_err(io::Error::other);
     let reader = SyncIoBridge::new(StreamReader::new(Box::pin(stream)));
     let to = into.to_owned();
-    tokio::task::spawn_blocking(move || harvest::unpack(reader, "out", &to, max_bytes))
+    tokio::task::spawn_blocking(move || harvest::unpack(reader, top, &to, max_bytes))
         .await
         .map_err(|error| ExecutorError::Broken(format!("collecting /out: {error}")))?
         .map_err(|error| io_error(format!("collecting /out into {}", into.display()), error))
@@ -169,7 +199,7 @@ mod tests {
 
         let mut bytes = Vec::new();
         let inputs = BTreeMap::from([("plan.json".to_owned(), b"{}".to_vec())]);
-        write_all(&mut bytes, &Place::all(crate::executor::Environment::Read), &repo, &repo, &inputs)
+        write_all(&mut bytes, true, &Place::all(crate::executor::Environment::Read), &repo, &repo, &inputs)
             .unwrap();
         let mut seen = Vec::new();
         for entry in tar::Archive::new(bytes.as_slice()).entries().unwrap() {

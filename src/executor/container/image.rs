@@ -49,11 +49,10 @@ pub async fn build(
 
 /// Imports a root filesystem under this name. Everything in it belongs to root, but for what an attempt writes to.
 pub async fn import(executor: &Container, root: &Path, image: &str) -> Result<(), ExecutorError> {
-    let (repo, tag) = split(image);
     let options = CreateImageOptions {
         from_src: Some("-".to_owned()),
-        repo: Some(repo.to_owned()),
-        tag: Some(tag.to_owned()),
+        // With its tag: Podman overlooks one that is given apart.
+        repo: Some(image.to_owned()),
         changes: vec![
             "WORKDIR /repo".to_owned(),
             "CMD [\"/bin/sh\"]".to_owned(),
@@ -75,7 +74,8 @@ pub async fn import(executor: &Container, root: &Path, image: &str) -> Result<()
     match (refused, written) {
         (Some(error), _) => Err(failed(format!("importing {image}"))(error)),
         (None, Err(error)) => Err(io_error(format!("reading {}", root.display()), error)),
-        (None, Ok(())) => Ok(()),
+        (None, Ok(())) if executor.image_exists(image).await? => Ok(()),
+        (None, Ok(())) => Err(ExecutorError::Broken(format!("the engine took {image} and does not know it"))),
     }
 }
 

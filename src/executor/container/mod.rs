@@ -151,7 +151,14 @@ impl Container {
                 self.settings.access.variables()
             }
         };
-        let mut profile = Profile { job, names, access, cores: self.engine.cores, occupied: 0 };
+        let mut profile = Profile {
+            job,
+            names,
+            access,
+            cores: self.engine.cores,
+            user_processes: self.user_processes(),
+            occupied: 0,
+        };
         self.load(&profile).await?;
         let scale = self.scale(names, job.environment, &job.image).await;
         profile.occupied = watch::measure(docker, names, &scale, u64::MAX).await?.unwrap_or(0);
@@ -178,7 +185,7 @@ impl Container {
         {
             inputs.insert(CERTIFICATES.trim_start_matches("/in/").to_owned(), certificates.clone());
         }
-        files::upload(docker, &loader, profile.job, inputs).await?;
+        files::upload(docker, &loader, profile.job, inputs, self.is_podman()).await?;
         let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
         docker.remove_container(&loader, Some(options)).await.map_err(failed("removing a loader"))
     }
@@ -203,6 +210,12 @@ impl Container {
             ..Default::default()
         };
         docker.create_network(request).await.map(drop).map_err(failed("making the network of a run"))
+    }
+
+    fn user_processes(&self) -> Option<i64> {
+        const MANY: u64 = 1 << 15;
+        let hard = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NPROC).ok()?.1;
+        self.is_podman().then(|| i64::try_from(hard.min(MANY)).unwrap_or(i64::MAX))
     }
 
     fn is_podman(&self) -> bool {
@@ -375,7 +388,7 @@ impl Executor for Container {
         let name = self.names(attempt).container();
         match inspect(&self.engine.docker, &name).await? {
             Some(container) if !is_running(&container) && !is_unstarted(&container) => {
-                files::collect(&self.engine.docker, &name, into, max_bytes).await
+                files::collect(&self.engine.docker, &name, into, max_bytes, self.is_podman()).await
             }
             Some(_) => {
                 Err(ExecutorError::Broken(format!("{attempt} has not ended: nothing can be collected yet")))

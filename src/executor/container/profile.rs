@@ -81,6 +81,9 @@ pub struct Profile<'a> {
     pub access: BTreeMap<String, String>,
     /// Cores of the machine: more cannot be promised.
     pub cores: f64,
+    /// Processes of the user on the whole machine, where the engine sets a limit of its own if none is given (Podman
+    /// does, a higher one than it may where it lacks CAP_SYS_RESOURCE).
+    pub user_processes: Option<i64>,
     /// Bytes in the writable places before it starts.
     pub occupied: u64,
 }
@@ -88,7 +91,7 @@ pub struct Profile<'a> {
 impl Profile<'_> {
     /// The container in which the work runs.
     pub fn request(&self) -> ContainerCreateBody {
-        let Limits { memory_bytes, cpus, processes, disk_bytes, log_bytes, .. } = self.job.limits;
+        let Limits { memory_bytes, cpus, processes, log_bytes, .. } = self.job.limits;
         let memory = number(memory_bytes);
         let mounts = Place::all(self.job.environment)
             .into_iter()
@@ -106,11 +109,7 @@ impl Profile<'_> {
                 memory_swap: Some(memory),
                 nano_cpus: Some((cpus.clamp(0.01, self.cores) * 1e9) as i64),
                 pids_limit: Some(i64::from(processes)),
-                ulimits: Some(
-                    [("fsize", number(disk_bytes)), ("nofile", i64::from(OPEN_FILES)), ("core", 0)]
-                        .map(ulimit)
-                        .to_vec(),
-                ),
+                ulimits: Some(self.ulimits()),
                 tmpfs: Some(HashMap::from([("/tmp".to_owned(), tmp_options(&self.job.limits))])),
                 shm_size: Some(SHARED_MEMORY.min(memory)),
                 log_config: Some(log_config(log_bytes)),
@@ -128,6 +127,12 @@ impl Profile<'_> {
             labels: Some(self.names.labels_of_attempt(&self.job.limits, self.occupied)),
             ..self.body()
         }
+    }
+
+    fn ulimits(&self) -> Vec<ResourcesUlimits> {
+        let fixed =
+            [("fsize", number(self.job.limits.disk_bytes)), ("nofile", i64::from(OPEN_FILES)), ("core", 0)];
+        fixed.into_iter().chain(self.user_processes.map(|count| ("nproc", count))).map(ulimit).collect()
     }
 
     /// A container that never runs: through it, files are put into the volumes.

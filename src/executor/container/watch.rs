@@ -19,6 +19,8 @@ use super::names::{Names, Reason, Watched};
 
 const LOOK: Duration = Duration::from_secs(1);
 const LOOK_THROUGH_METER: Duration = Duration::from_secs(5);
+const MOMENT: Duration = Duration::from_millis(50);
+const BETWEEN_STATES: u32 = 200;
 const RETRY: Duration = Duration::from_secs(2);
 
 /// How the volumes of an attempt are measured.
@@ -182,8 +184,14 @@ pub async fn marked(docker: &Docker, names: &Names) -> Result<Option<Reason>, Ex
 
 /// The container, if there is one.
 pub async fn inspect(docker: &Docker, name: &str) -> Result<Option<ContainerInspectResponse>, ExecutorError> {
-    absent_is_none(docker.inspect_container(name, None::<InspectContainerOptions>).await)
-        .map_err(failed(format!("looking at {name}")))
+    for _ in 0..BETWEEN_STATES {
+        match docker.inspect_container(name, None::<InspectContainerOptions>).await {
+            // Podman, for a moment, is in a state («stopped») that Docker does not know, nor our library.
+            Err(bollard::errors::Error::JsonDataError { .. }) => tokio::time::sleep(MOMENT).await,
+            answer => return absent_is_none(answer).map_err(failed(format!("looking at {name}"))),
+        }
+    }
+    Err(ExecutorError::Broken(format!("the engine says what cannot be read of {name}")))
 }
 
 /// It has processes.

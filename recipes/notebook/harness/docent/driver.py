@@ -2,7 +2,6 @@
 result out on standard output, both JSON."""
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import re
@@ -41,6 +40,10 @@ class Meter:
                     processes.prefer_for_oom(pid, 1000)
             self.peak = max(self.peak, processes.memory(below), processes.high_water(self.pid) if self.pid else 0)
 
+    def watch(self, pid: int):
+        """Looks at the kernel's own high-water mark as well, which no spike escapes."""
+        self.pid = pid
+
     def stop(self) -> int:
         self._over.set()
         self._thread.join(5)
@@ -72,26 +75,22 @@ class Attempt:
         limit = self.job["memory_bytes"]
         return code == -9 and limit > 0 and self.meter.peak >= _MEMORY_NEAR * limit
 
-    async def run(self, book: notebook.Notebook) -> dict:
+    def run(self, book: notebook.Notebook) -> dict:
         kernel = None
         try:
             kernel = Kernel(book.kernel, self.job["folder"], self.job["variables"], self.job["sockets"])
-            return await self._run(book, kernel)
+            return self._run(book, kernel)
         except MissingKernel as error:
             return self.verdict("failed", "missing_kernel", f"the kernel {error} is not installed in the environment")
         finally:
             if kernel is not None:
-                await kernel.end()
+                kernel.end()
 
-    async def _run(self, book: notebook.Notebook, kernel: Kernel) -> dict:
+    def _run(self, book: notebook.Notebook, kernel: Kernel) -> dict:
         limit = min(self.job["start_timeout"], self.end - time.monotonic())
         try:
-            starting = asyncio.ensure_future(kernel.start(limit))
-            while not starting.done():
-                await asyncio.wait([starting], timeout=0.05)
-                self.meter.pid = kernel.process.pid if kernel.process else 0
-            starting.result()
-        except asyncio.TimeoutError:
+            kernel.start(limit, self.meter.watch)
+        except TimeoutError:
             return self.verdict("timed_out", "kernel_start", f"the kernel did not answer within {limit:.0f} s",
                                 stderr=kernel.last_words)
         except KernelDied as died:
@@ -100,20 +99,19 @@ class Attempt:
         book.metadata["language_info"] = info or book.metadata.get("language_info", {})
         budget, displays, shown = Budget(self.job["output_limit"]), {}, []
         try:
-            return await self._cells(book, kernel, budget, displays, shown)
+            return self._cells(book, kernel, budget, displays, shown)
         finally:
             for cell, outputs in shown:
                 cell.document["outputs"] = outputs.document()
             if not self.stderr:
                 self.stderr = _stderr(shown)
 
-    async def _cells(self, book, kernel, budget, displays, shown) -> dict:
+    def _cells(self, book, kernel, budget, displays, shown) -> dict:
         for cell in book.cells:
-            if not cell.is_code:
-                continue
-            cell.document.update({"outputs": [], "execution_count": None})
-            if "skip-execution" in cell.tags or not cell.source.strip():
-                continue
+            if cell.is_code:
+                cell.document.update({"outputs": [], "execution_count": None})
+        wanted = [cell for cell in book.cells if is_executed(cell)]
+        for cell in wanted:
             outputs = Outputs(budget, displays)
             shown.append((cell, outputs))
             limit = self.job["cell_timeout"]
@@ -121,12 +119,17 @@ class Attempt:
             may_raise = "raises-exception" in cell.tags
             begun = time.monotonic()
             try:
-                run = await kernel.execute(cell.source, outputs, end, may_raise)
+                run = kernel.execute(cell.source, outputs, end, may_raise)
             except KernelDied as died:
                 self.stderr = _stderr(shown) + kernel.last_words
                 return self._died(book, cell, kernel, died, time.monotonic() - begun)
             cell.document["execution_count"] = run.count
             if run.status == "ok" or (run.status == "error" and may_raise):
+                if run.asked_to_quit and cell is not wanted[-1]:
+                    self.stderr = _stderr(shown)
+                    message = f"cell {cell.index} ended the kernel before the rest of the notebook"
+                    return self.verdict("failed", "kernel_died", message, cell=book.place(cell, None, run.count),
+                                        cell_seconds=run.seconds)
                 continue
             self.stderr = _stderr(shown)
             return self._stopped(book, cell, run, end == self.end)
@@ -159,6 +162,11 @@ class Attempt:
         if self.was_memory(died.code):
             return self.verdict("out_of_memory", "out_of_memory", f"the kernel was killed for memory {where}", **details)
         return self.verdict("failed", "kernel_died", f"{died} {where}", **details)
+
+
+def is_executed(cell: notebook.Cell) -> bool:
+    """Code that is neither empty nor marked to be left out."""
+    return cell.is_code and "skip-execution" not in cell.tags and bool(cell.source.strip())
 
 
 def failing_line(traceback: list, count) -> "int | None":
@@ -199,10 +207,10 @@ def drive(job: dict) -> dict:
         return attempt.verdict("failed", "invalid_notebook", str(error))
     if book.skip:
         return attempt.verdict("skipped", "skipped", book.skip)
-    if not any(cell.is_code and cell.source.strip() for cell in book.cells):
-        return attempt.verdict("passed", "passed", "no code cells")
+    if not any(is_executed(cell) for cell in book.cells):
+        return attempt.verdict("passed", "passed", "no code to execute")
     try:
-        verdict = asyncio.run(attempt.run(book))
+        verdict = attempt.run(book)
     finally:
         everything_ended = processes.kill_below(os.getpid())
     verdict["peak_memory_bytes"] = attempt.meter.stop() or None

@@ -159,6 +159,8 @@ class Engine:
         return answer, driver.returncode, err.decode("utf-8", "replace")
 
     def _finish(self, verdict: dict):
+        if self._is_over:
+            return  # its end was ours
         self.results.add(verdict)
         with self._lock:
             self._finished += 1

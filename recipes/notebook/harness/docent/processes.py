@@ -43,8 +43,8 @@ def _parents() -> dict:
     return parents
 
 
-def descendants(root: int) -> list:
-    """All living processes below one, zombies left out."""
+def descendants(root: int, keep=()) -> list:
+    """All living processes below one, zombies left out, and those in `keep` with all below them."""
     parents = _parents()
     children: dict = {}
     for pid, (parent, _) in parents.items():
@@ -52,6 +52,8 @@ def descendants(root: int) -> list:
     found, open_ = [], [root]
     while open_:
         for pid in children.get(open_.pop(), []):
+            if pid in keep:
+                continue
             open_.append(pid)
             if not parents[pid][1]:
                 found.append(pid)
@@ -93,10 +95,7 @@ def kill_below(root: int, limit: float = 10.0, keep=()) -> bool:
     """Kills everything below a process until nothing is left; False if something outlived the limit."""
     end = time.monotonic() + limit
     while True:
-        kept = set(keep)
-        for pid in keep:
-            kept.update(descendants(pid))
-        left = [pid for pid in descendants(root) if pid not in kept]
+        left = descendants(root, keep)
         if not left:
             return True
         for pid in left:
