@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use super::ledger::{Entry, Fate};
 use super::neutral;
 use super::outcome::{Outcome, TestResult};
-use super::run::{Phase, Run, TierRun};
+use super::run::{Attempt, Phase, Run, TierRun};
 use super::time::{for_people, length_for_people};
 use super::verdict::Verdict;
 use super::world::Pull;
@@ -208,18 +208,20 @@ fn tier_note(tier: &TierRun) -> String {
     if missing > 0 && tier.verdict.is_some() {
         notes.push(format!("{missing} left no result"));
     }
-    if let Some(attempt) = tier.attempts.last() {
-        // Where tests failed, the exit code says nothing more.
-        let is_told = attempt.outcome == Some(Outcome::Failed) && !notes.is_empty();
-        if let Some(outcome) = attempt.outcome.filter(|outcome| outcome.is_bad() && !is_told) {
+    // Tests that failed explain an attempt that failed: that it did, and with which code, is no news then.
+    let is_explained = |attempt: &Attempt| {
+        attempt.outcome == Some(Outcome::Failed) && tier.tests.iter().any(|test| test.outcome.is_bad())
+    };
+    if let Some(attempt) = tier.attempts.last().filter(|attempt| !is_explained(attempt)) {
+        if let Some(outcome) = attempt.outcome.filter(|outcome| outcome.is_bad()) {
             notes.push(outcome.words().to_owned());
         }
-        if !attempt.note.is_empty() && !is_told {
+        if !attempt.note.is_empty() {
             notes.push(neutral::cell(&attempt.note, 200));
         }
-        if tier.attempts.len() > 1 {
-            notes.push(format!("try {}", tier.attempts.len()));
-        }
+    }
+    if tier.attempts.len() > 1 {
+        notes.push(format!("try {}", tier.attempts.len()));
     }
     notes.join(", ")
 }
