@@ -211,6 +211,7 @@ async fn a_browser_asks_follows_stops_and_reads_and_nothing_is_left() {
         true,
         "the report came without the page being loaded again"
     );
+    browser.wait_for("document.querySelector('#comments').textContent.includes('took')");
     browser.picture("demo-pull");
     picture_of_report(&mut browser);
 

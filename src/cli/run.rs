@@ -123,6 +123,10 @@ pub async fn run(named: Option<&Path>, arguments: &RunHere) -> Result<ExitCode, 
     if let Some(reason) = &run.reason {
         println!("{}", neutral::plain(reason, 500));
     }
+    for test in run.tiers.iter().flat_map(|tier| &tier.tests).filter(|test| test.outcome.is_bad()) {
+        let (name, why) = (neutral::plain(&test.name, 120), neutral::plain(&test.message, 200));
+        println!("  {name} {}: {why}", test.outcome.words());
+    }
     println!("results: {}", arguments.output.join("result.json").display());
     Ok(code_of(&run))
 }
@@ -186,7 +190,8 @@ async fn follow(daemon: &super::serve::AnyDaemon, store: &Store, files: &Files) 
         }
         let now = headline(&run);
         if shown.as_ref() != Some(&now) {
-            if bar.is_hidden() {
+            // How it ended is said below, on a terminal and elsewhere.
+            if bar.is_hidden() && !run.phase.is_ended() {
                 println!("{now}");
             }
             bar.set_message(now.clone());

@@ -203,7 +203,10 @@ impl Deciding<'_> {
             Command::Retry => {
                 let authority = case.authority.clone()?;
                 let last = self.last_run_of_head(case.pull).ok_or_else(|| {
-                    Refusal::new("nothing-to-retry", "there is no finished run of this head: write testme")
+                    let grammar = &self.policy.grammar;
+                    let ask = format!("`{}{}`", grammar.marker, grammar.words.testme);
+                    let text = format!("there is no finished run of this head: write {ask}");
+                    Refusal::new("nothing-to-retry", text)
                 })?;
                 let by = authority.party().clone();
                 let mut request = self.retry_request(last, by).ok_or_else(|| {

@@ -238,6 +238,7 @@ impl Stage {
                 report_interval: time::Duration::milliseconds(100),
                 public_url: None,
             },
+            retention: time::Duration::days(90),
             state_dir,
             shelf,
             forges: BTreeMap::from([(FORGE.to_owned(), watched)]),
