@@ -20,12 +20,13 @@ pub fn check(connection: &Connection, file: &Path) -> Result<(), StoreError> {
 /// Applies what is missing, all or nothing.
 pub fn migrate(connection: &mut Connection, file: &Path) -> Result<(), StoreError> {
     let failed = |source| StoreError::Database { file: file.to_owned(), source };
-    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed)?;
+    // Asked inside of it: of two processes that open a new file at once, the second finds the first one's work.
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+    let found: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed)?;
     let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
     if found > known || found < 0 {
         return Err(StoreError::TooNew { file: file.to_owned(), found, known });
     }
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
     for sql in MIGRATIONS.iter().skip(usize::try_from(found).unwrap_or(0)) {
         transaction.execute_batch(sql).map_err(failed)?;
     }

@@ -1,0 +1,274 @@
+//! From a comment to a container, and what a tier costs beside the same container without docent.
+
+use std::collections::HashMap;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use bollard::Docker;
+use bollard::models::{ContainerCreateBody, HostConfig};
+use bollard::query_parameters::{
+    CreateContainerOptionsBuilder, EventsOptionsBuilder, InspectContainerOptions,
+    RemoveContainerOptionsBuilder, StartContainerOptions,
+};
+use docent::core::run::Run;
+use docent::core::time::Time;
+use docent::core::verdict::Verdict;
+use docent::demo::forge::{EmbeddedForge, Right};
+use docent::executor::container::{Container, Settings};
+use futures_util::StreamExt;
+
+use super::figure::{Figure, Spread};
+use super::process::Docent;
+use super::tiny;
+
+const REPOSITORY: &str = "astro/notebooks";
+/// Rounds of each kind; docent and the engine alone take turns, so that both meet the same machine.
+const ROUNDS: usize = 10;
+const PATIENCE: Duration = Duration::from_secs(120);
+const LATENCY: &str = "comment seen to container started, above the engine's own";
+const OVERHEAD: &str = "a one-step tier over the same docker run";
+
+/// What the tier's step is, and how it is shown.
+const STEPS: [(&str, &[&str], Option<f64>); 2] =
+    [("sleep 1", &["sleep", "1"], Some(1.15)), ("true", &["true"], None)];
+
+/// Latency and overhead.
+pub async fn figures() -> anyhow::Result<Vec<Figure>> {
+    let engine = match Container::connect(Settings::new("bench")).await {
+        Ok(engine) => engine,
+        Err(error) => {
+            let why = error.to_string();
+            return Ok(vec![Figure::not_run(LATENCY, &why), Figure::not_run(OVERHEAD, &why)]);
+        }
+    };
+    tiny::ensure_image(&engine).await.map_err(|why| anyhow::anyhow!("making {}: {why}", tiny::TINY))?;
+    let docker = engine.engine().docker.clone();
+    let mut figures = Vec::new();
+    for (name, command, target) in STEPS {
+        println!("a tier that runs `{name}`, {ROUNDS} times, and as often without docent");
+        let stage = Stage::set(command, docker.clone()).await?;
+        let measured = stage.measure(command).await?;
+        if target.is_some() {
+            figures.push(measured.latency()?);
+        }
+        figures.push(measured.overhead(name, target)?);
+    }
+    Ok(figures)
+}
+
+/// A docent that watches one pull request on an embedded forge.
+struct Stage {
+    forge: EmbeddedForge,
+    pull: u64,
+    docent: Docent,
+    docker: Docker,
+    _folder: tempfile::TempDir,
+}
+
+#[derive(Default)]
+struct Measured {
+    /// From the comment's row in the journal to the container's start, and the steps between.
+    to_start: Vec<Duration>,
+    examined: Vec<Duration>,
+    prepared: Vec<Duration>,
+    submitted: Vec<Duration>,
+    /// From the request to make the container to its start, without docent.
+    engine: Vec<Duration>,
+    tier: Vec<Duration>,
+    alone: Vec<Duration>,
+}
+
+impl Measured {
+    fn latency(&self) -> anyhow::Result<Figure> {
+        let (all, engine) = (spread(&self.to_start)?, spread(&self.engine)?);
+        let numbers = format!(
+            "{all} of which asking the forge {}, fetching {}, starting {}; the engine alone {engine}",
+            spread(&self.examined)?,
+            spread(&self.prepared)?,
+            spread(&self.submitted)?,
+        );
+        Ok(Figure::noisy(LATENCY, (all.median - engine.median) / 1e3, "s", Some(0.2), numbers))
+    }
+
+    fn overhead(&self, step: &str, target: Option<f64>) -> anyhow::Result<Figure> {
+        let (tier, alone) = (spread(&self.tier)?, spread(&self.alone)?);
+        let what = format!("{OVERHEAD} ({step})");
+        Ok(Figure::noisy(&what, tier.median / alone.median, "×", target, format!("{tier} over {alone}")))
+    }
+}
+
+fn spread(values: &[Duration]) -> anyhow::Result<Spread> {
+    Spread::of(values.iter().copied()).context("nothing was measured")
+}
+
+impl Stage {
+    async fn set(command: &[&str], docker: Docker) -> anyhow::Result<Self> {
+        let folder = tempfile::Builder::new().prefix("docent-bench-forge-").tempdir()?;
+        let forge = EmbeddedForge::start(&folder.path().join("forge"), 0).await?;
+        let (pull, account, watch, report, reporter) = tokio::task::block_in_place(|| {
+            forge.organisation("astro");
+            let (account, reporter) = (forge.account("mira"), forge.account("docent"));
+            forge.account("watcher");
+            forge.repository("astro", "notebooks", false);
+            forge.permit(REPOSITORY, "mira", Right::Write);
+            forge.permit(REPOSITORY, "docent", Right::Write);
+            forge.commit_as(REPOSITORY, "main", Some("mira"), &[("README.md", b"# Notebooks\n")]);
+            forge.commit_as(REPOSITORY, "change", Some("mira"), &[("README.md", b"# Changed\n")]);
+            let pull = forge.pull(REPOSITORY, "mira", "A change", "change", "main");
+            let watch = forge.token("watcher", &["read:repository", "read:issue"]);
+            let report = forge.token("docent", &["write:issue", "write:repository"]);
+            (pull, account, watch, report, reporter)
+        });
+        let tables = format!(
+            "[[forge]]\nname = \"bench\"\nkind = \"gitea\"\nurl = {:?}\npoll_interval = \"1s\"\n\
+             watch_credential = \"watch\"\nreport_credential = \"report\"\nown_account = {reporter}\n\
+             [[repository]]\nforge = \"bench\"\nname = {REPOSITORY:?}\nrecipe = \"bench\"\nallow = [\"mira:{account}\"]\n",
+            forge.url()
+        );
+        let recipe = format!(
+            "name = \"bench\"\ndescription = \"One step\"\ndetect = []\nimage = {:?}\n\
+             [limits]\nmemory = \"256MiB\"\ncpus = 1.0\nprocesses = 64\ndisk = \"64MiB\"\nlog = \"1MiB\"\ntimeout = \"1m\"\n\
+             [[tier]]\nname = \"work\"\nrun = {command:?}\n",
+            tiny::TINY
+        );
+        let credentials = [("watch", watch.as_str()), ("report", report.as_str())];
+        let mut docent =
+            Docent::start("container", &tables, &credentials, &[("bench", recipe.as_str())]).await?;
+        docent.cycles(2).await?;
+        Ok(Self { forge, pull, docent, docker, _folder: folder })
+    }
+
+    async fn measure(&self, command: &[&str]) -> anyhow::Result<Measured> {
+        let mut measured = Measured::default();
+        let instance = self.docent.store.setting("instance", String::new).await?;
+        // The first round warms everything up and counts for nothing.
+        for round in 0..=ROUNDS {
+            let mut own = Measured::default();
+            self.with_docent(&instance, &mut own).await?;
+            own.engine.push(self.engine_alone(command).await?);
+            own.alone.push(docker_run(command).await?);
+            if round > 0 {
+                measured.take(own);
+            }
+        }
+        Ok(measured)
+    }
+
+    async fn with_docent(&self, instance: &str, measured: &mut Measured) -> anyhow::Result<()> {
+        let store = &self.docent.store;
+        let last = store.latest_runs(1, None).await?.first().map(|run| run.id);
+        let journal = self.last_of_journal().await?;
+        let label = format!("docent.instance={instance}");
+        let filters = HashMap::from([("event", vec!["start"]), ("label", vec![label.as_str()])]);
+        let mut events = self.docker.events(Some(EventsOptionsBuilder::default().filters(&filters).build()));
+        // The forge writes whole seconds: a comment in the second of the one before would not be newer for certain.
+        let docker = self.docker.clone();
+        let started = tokio::spawn(async move {
+            let event = events.next().await.context("the engine stopped telling")??;
+            let name = event.actor.and_then(|actor| actor.id).context("an event of nothing")?;
+            // A step that takes no time may be gone already.
+            let seen = docker.inspect_container(&name, None::<InspectContainerOptions>).await.ok();
+            anyhow::Ok(seen.and_then(|seen| seen.state?.started_at))
+        });
+        tokio::task::block_in_place(|| self.forge.comment(REPOSITORY, self.pull, "mira", "!testme"));
+        let until = Instant::now() + PATIENCE;
+        let run = loop {
+            let runs = store.latest_runs(1, None).await?;
+            match runs.into_iter().next() {
+                Some(run) if Some(run.id) != last && run.phase.is_ended() => break run,
+                run if Instant::now() > until => {
+                    bail!("no run has ended: {run:?}; docent said {}", self.docent.said());
+                }
+                _ => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        };
+        if run.verdict != Some(Verdict::Pass) {
+            bail!("run {} did not pass: {:?}", run.id, run.reason.as_ref().or(note(&run)));
+        }
+        let attempt = run.tiers.first().and_then(|tier| tier.attempts.last()).context("no attempt")?;
+        let closed = attempt.closed_at.context("an attempt that is open")?;
+        measured.tier.push((closed - attempt.opened_at).to_std()?);
+        let seen = self.comment_seen(journal).await?;
+        if let Some(started) = tokio::time::timeout(PATIENCE, started).await??? {
+            let started: Time = started.parse()?;
+            measured.to_start.push((started - seen).to_std()?);
+            measured.examined.push((run.requested_at - seen).to_std()?);
+            measured.prepared.push((attempt.opened_at - run.requested_at).to_std()?);
+            measured.submitted.push((started - attempt.opened_at).to_std()?);
+        }
+        Ok(())
+    }
+
+    async fn last_of_journal(&self) -> anyhow::Result<i64> {
+        Ok(self.docent.store.journal(0, u32::MAX).await?.last().map_or(0, |row| row.sequence))
+    }
+
+    async fn comment_seen(&self, after: i64) -> anyhow::Result<Time> {
+        let rows = self.docent.store.journal(after, u32::MAX).await?;
+        let seen = rows.iter().find(|row| row.event == "comment_seen");
+        Ok(seen.context("no comment in the journal")?.at)
+    }
+
+    /// The engine's own part, asked in the same way as docent asks.
+    async fn engine_alone(&self, command: &[&str]) -> anyhow::Result<Duration> {
+        let name = format!("docent-bench-{}", std::process::id());
+        let body = ContainerCreateBody {
+            image: Some(tiny::TINY.to_owned()),
+            cmd: Some(command.iter().map(|&word| word.to_owned()).collect()),
+            host_config: Some(HostConfig {
+                network_mode: Some("none".to_owned()),
+                readonly_rootfs: Some(true),
+                init: Some(true),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        let began = docent::clock::Clock::system().now();
+        let options = CreateContainerOptionsBuilder::default().name(&name).build();
+        self.docker.create_container(Some(options), body).await?;
+        self.docker.start_container(&name, None::<StartContainerOptions>).await?;
+        let seen = self.docker.inspect_container(&name, None::<InspectContainerOptions>).await?;
+        let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+        self.docker.remove_container(&name, Some(options)).await?;
+        let started = seen.state.and_then(|state| state.started_at).context("it never started")?;
+        Ok((started.parse::<Time>()? - began).to_std()?)
+    }
+}
+
+impl Measured {
+    fn take(&mut self, other: Self) {
+        self.to_start.extend(other.to_start);
+        self.examined.extend(other.examined);
+        self.prepared.extend(other.prepared);
+        self.submitted.extend(other.submitted);
+        self.engine.extend(other.engine);
+        self.tier.extend(other.tier);
+        self.alone.extend(other.alone);
+    }
+}
+
+fn note(run: &Run) -> Option<&String> {
+    Some(&run.tiers.first()?.attempts.last()?.note)
+}
+
+/// The same container from the command line: as closed as docent's, with as many volumes.
+async fn docker_run(command: &[&str]) -> anyhow::Result<Duration> {
+    let mut docker = Command::new("docker");
+    docker.args(["run", "--rm", "--init", "--read-only", "--network=none", "--cap-drop=ALL"]);
+    docker.args([
+        "--security-opt=no-new-privileges",
+        "--user=65534:65534",
+        "--tmpfs=/tmp",
+        "--pids-limit=64",
+    ]);
+    docker.args(["--memory=256m", "--memory-swap=256m", "--cpus=1", "--workdir=/repo"]);
+    docker.args(["--volume=/repo", "--volume=/recipe", "--volume=/in", "--volume=/out", tiny::TINY]);
+    docker.args(command).stdin(Stdio::null()).stdout(Stdio::null());
+    let began = Instant::now();
+    let status = tokio::task::spawn_blocking(move || docker.status()).await?.context("starting docker")?;
+    if !status.success() {
+        bail!("docker run ended with {status}");
+    }
+    Ok(began.elapsed())
+}
