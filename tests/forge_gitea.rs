@@ -639,9 +639,7 @@ async fn examined(timeline: Reply, kind: CommentKind) -> docent::core::pull::Exa
         "/repos/astro/pipe/collaborators/mira/permission" => {
             Reply::json(json!({"permission": "owner", "user": user()}))
         }
-        "/orgs/astro/teams/search" => {
-            Reply::json(json!({"ok": true, "data": [{"id": 5, "name": "Curators"}]}))
-        }
+        "/orgs/astro/teams" => Reply::json(json!([{"id": 5, "name": "Curators"}])),
         "/teams/5/members/mira" => Reply::json(user()),
         _ => world(asked),
     })

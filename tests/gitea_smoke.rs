@@ -3,7 +3,7 @@
 mod support;
 
 use serde_json::json;
-use support::gitea::Push;
+use support::api::Push;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_real_gitea_lives_through_a_pull_request() {

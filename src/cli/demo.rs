@@ -39,6 +39,9 @@ pub struct Demo {
 pub async fn demo(arguments: &Demo) -> Result<ExitCode, Trouble> {
     log("warn");
     crate::git::Git::default().version().await.map_err(|error| Trouble::Usage(error.to_string()))?;
+    // From here on an interrupt must not end the process before everything is put away.
+    let interrupted = interrupted()?;
+    tokio::pin!(interrupted);
     let scratch = tempfile::Builder::new().prefix("docent-demo-").tempdir()?;
     let port = if arguments.port == 0 { 0 } else { arguments.port.saturating_add(1) };
     let forge = EmbeddedForge::start(&scratch.path().join("forge"), port).await.map_err(|error| {
@@ -46,8 +49,12 @@ pub async fn demo(arguments: &Demo) -> Result<ExitCode, Trouble> {
     })?;
     let sample = tokio::task::block_in_place(|| sample::sample(&forge));
     let kind = kind_of(&arguments.executor, ExecutorKind::Auto);
-    let config = configuration(scratch.path(), &forge, &sample, arguments.port, kind)?;
-    make_image(&config).await?;
+    let pages_port = if arguments.port == 0 { free_port()? } else { arguments.port };
+    let config = configuration(scratch.path(), &forge, &sample, pages_port, kind)?;
+    tokio::select! {
+        made = make_image(&config) => made?,
+        () = &mut interrupted => return Err(Trouble::Machinery(anyhow::anyhow!("interrupted"))),
+    }
 
     let started = start(&config, ForgesDown::Fail).await?;
     let pages = format!("http://{}", started.address()?);
@@ -57,21 +64,41 @@ pub async fn demo(arguments: &Demo) -> Result<ExitCode, Trouble> {
     let running = tokio::spawn(started.run(stop.clone()));
     println!("\n  the pull request   {pull}\n  docent's pages     {pages}\n");
 
-    let code = if arguments.once {
-        once(&forge, &sample, &store).await?
-    } else {
+    if !arguments.once {
         println!("  Write !testme under the pull request, and watch docent's pages. Ctrl-C ends it all.\n");
-        tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
-            () = stop.cancelled() => {}
+    }
+    let whole = async {
+        if arguments.once { once(&forge, &sample, &store).await } else { std::future::pending().await }
+    };
+    let code = tokio::select! {
+        code = whole => code?,
+        () = &mut interrupted => {
+            wind_up(&store).await;
+            // Whoever waits for the run's code must not take an interrupt for a good end.
+            if arguments.once { ExitCode::from(3) } else { ExitCode::SUCCESS }
         }
-        wind_up(&store).await;
-        ExitCode::SUCCESS
     };
     stop.cancel();
     running.await??;
     forge.stop().await;
     Ok(code)
+}
+
+/// Ends at the first TERM or INT after this call.
+fn interrupted() -> std::io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+    })
+}
+
+/// A port that nobody has now. Reports link to the pages, so it must be known before they are served.
+fn free_port() -> std::io::Result<u16> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
 fn configuration(
@@ -123,9 +150,6 @@ fn configuration(
     config.state_dir = folder.join("state");
     config.credentials_dir = Some(credentials);
     config.executor = kind;
-    if port == 0 {
-        config.public_url = None;
-    }
     std::fs::create_dir_all(&config.state_dir)?;
     Ok(config)
 }
@@ -165,7 +189,8 @@ async fn once(forge: &EmbeddedForge, sample: &Sample, store: &Store) -> Result<E
     for _ in 0..100 {
         let comments = forge.comments(sample.repository, sample.pull);
         if let Some(report) = comments.iter().find(|comment| comment.body.contains(&headline(&run))) {
-            println!("\n{}", report.body);
+            // The first line is the hidden marker, which no reader of a forge sees.
+            println!("\n{}", report.body.split_once('\n').map_or("", |(_, shown)| shown));
             break;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;

@@ -54,7 +54,8 @@ pub struct RunHere {
     executor: String,
 }
 
-/// The configuration if there is one, else what suits a laptop: state in the person's own state folder, no forge.
+/// The configuration if there is one, else what suits a laptop: state in the person's own state folder, no forge. Root's
+/// sandboxes run as another user, who cannot look into root's home: there it is a folder that everybody may enter.
 pub fn here_config(named: Option<&Path>) -> Result<Config, Trouble> {
     if named.is_some() || config::find(None).is_ok() {
         return assemble::load(named);

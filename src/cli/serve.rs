@@ -11,6 +11,7 @@ use super::Trouble;
 use super::assemble;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::core::recipe::Recipe;
 use crate::daemon::{Daemon, NotStarted};
 use crate::executor::any::AnyExecutor;
 use crate::forge::Proof;
@@ -82,9 +83,7 @@ pub async fn start(config: &Config, down: ForgesDown) -> Result<Started, Trouble
     for (what, how) in &probe {
         tracing::info!(%what, %how, "executor");
     }
-    let is_used =
-        |name: &String| config.repositories.iter().any(|it| it.recipe.as_ref().is_none_or(|it| it == name));
-    for recipe in shelf.recipes.values().filter(|recipe| is_used(&recipe.name)) {
+    for recipe in shelf.recipes.values().filter(|recipe| is_wanted(config, recipe)) {
         if !assemble::has_image(&executor, &recipe.image).await.unwrap_or(false) {
             let text = format!(
                 "the image {} is missing: make it with `docent recipe build {}`",
@@ -174,6 +173,14 @@ async fn enrol(
         }
         Err(error) => Err(Trouble::Machinery(error.into())),
     }
+}
+
+/// Whether a watched repository may come to run this recipe: one names it, or one names none and it may fit.
+fn is_wanted(config: &Config, recipe: &Recipe) -> bool {
+    config.repositories.iter().any(|repository| match &repository.recipe {
+        Some(name) => *name == recipe.name,
+        None => !recipe.detect.is_empty(),
+    })
 }
 
 async fn wait_for_signal() {

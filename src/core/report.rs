@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use super::ledger::{Entry, Fate};
 use super::neutral;
 use super::outcome::{Outcome, TestResult};
-use super::run::{Phase, Run, TierRun};
+use super::run::{Attempt, Phase, Run, TierRun};
 use super::time::{for_people, length_for_people};
 use super::verdict::Verdict;
 use super::world::Pull;
@@ -199,23 +199,29 @@ fn tier_note(tier: &TierRun) -> String {
     if tier.tests.len() > 1 || tier.tests.iter().any(|test| test.outcome.is_bad()) {
         notes.push(counts(&tier.tests));
     }
+    if tier.verdict.is_some() && tier.attempts.is_empty() && tier.tests.is_empty() && !tier.tier.is_built_in()
+    {
+        return "did not run".to_owned();
+    }
     let missing =
         tier.planned.iter().filter(|name| !tier.tests.iter().any(|test| test.name == **name)).count();
     if missing > 0 && tier.verdict.is_some() {
         notes.push(format!("{missing} left no result"));
     }
-    if let Some(attempt) = tier.attempts.last() {
-        // Where tests failed, the exit code says nothing more.
-        let is_told = attempt.outcome == Some(Outcome::Failed) && !notes.is_empty();
-        if let Some(outcome) = attempt.outcome.filter(|outcome| outcome.is_bad() && !is_told) {
+    // Tests that failed explain an attempt that failed: that it did, and with which code, is no news then.
+    let is_explained = |attempt: &Attempt| {
+        attempt.outcome == Some(Outcome::Failed) && tier.tests.iter().any(|test| test.outcome.is_bad())
+    };
+    if let Some(attempt) = tier.attempts.last().filter(|attempt| !is_explained(attempt)) {
+        if let Some(outcome) = attempt.outcome.filter(|outcome| outcome.is_bad()) {
             notes.push(outcome.words().to_owned());
         }
-        if !attempt.note.is_empty() && !is_told {
+        if !attempt.note.is_empty() {
             notes.push(neutral::cell(&attempt.note, 200));
         }
-        if tier.attempts.len() > 1 {
-            notes.push(format!("try {}", tier.attempts.len()));
-        }
+    }
+    if tier.attempts.len() > 1 {
+        notes.push(format!("try {}", tier.attempts.len()));
     }
     notes.join(", ")
 }
@@ -304,7 +310,7 @@ fn write_rest(text: &mut String, run: &Run) {
         } else {
             format!(": {}", neutral::inline(&test.message, 120))
         };
-        let seconds = if test.seconds > 0.0 { format!(", {:.1} s", test.seconds) } else { String::new() };
+        let seconds = if test.seconds >= 0.05 { format!(", {:.1} s", test.seconds) } else { String::new() };
         let _ = writeln!(list, "- {} {}{seconds}{why}", neutral::path(&test.name), test.outcome.words());
     }
     if good.len() > 100 {
@@ -331,7 +337,7 @@ fn write_answers(text: &mut String, view: &View<'_>) {
     for (entry, asked) in asked.filter(|(_, asked)| !is_silent(&asked.fate)).take(ANSWERS) {
         let who = entry.author.as_ref().map_or("somebody", |actor| actor.login.as_str());
         let (command, who) = (neutral::inline(&asked.text, 80), neutral::inline(who, 60));
-        let _ = writeln!(lines, "- {command} of {who}: {}", answer(&asked.fate));
+        let _ = writeln!(lines, "- {command} by {who}: {}", answer(&asked.fate));
     }
     if !lines.is_empty() {
         let _ = write!(text, "\n**Commands**, the newest first\n\n{lines}");

@@ -196,7 +196,7 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
                     heartbeat.failures.push(format!("{place} {error}").trim().to_owned());
                 }
                 let pause = poll.pause.and_then(|pause| pause.to_std().ok());
-                match self.take_in(poll).await {
+                match self.take_in(name, watched, poll).await {
                     Ok(cursor) => (heartbeat, Some(cursor), pause),
                     Err(error) => {
                         heartbeat.failures.push(error.to_string());
@@ -217,8 +217,10 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
     }
 
     async fn read(&self, name: &str, watched: &Watched<F>) -> Result<Poll, NotStarted> {
-        let cursor: Cursor = self.0.store.cursor(name.to_owned()).await?.unwrap_or_default();
+        let mut cursor: Cursor = self.0.store.cursor(name.to_owned()).await?.unwrap_or_default();
         let repositories = self.repositories_of(name);
+        // What is watched again after a pause begins anew: nobody waits for answers to comments of that time.
+        cursor.repositories.retain(|number, _| repositories.iter().any(|known| known.id.number == *number));
         let reconcile = self.slow_lane(&cursor, &repositories);
         let watch = Watch { repositories: &repositories, reconcile: &reconcile };
         Ok(watched.forge.poll(watch, &cursor).await?)
@@ -237,9 +239,10 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
         due.into_values().take(RECONCILE_AT_ONCE).collect()
     }
 
-    async fn take_in(&self, poll: Poll) -> Result<Cursor, StoreError> {
+    async fn take_in(&self, forge: &str, watched: &Watched<F>, poll: Poll) -> Result<Cursor, StoreError> {
         for (number, name) in &poll.renamed {
             tracing::warn!(number, now = %name, "a repository was renamed: please update the configuration");
+            self.rename(forge, watched, *number, name).await?;
         }
         for observation in poll.observations {
             let event = match observation {
@@ -249,6 +252,32 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
             self.step(event, None).await?;
         }
         Ok(poll.cursor)
+    }
+
+    /// From now on uses the new name: git and requests that write follow no redirect. Where the forge does not answer under it,
+    /// the next poll says so again.
+    async fn rename(
+        &self,
+        forge: &str,
+        watched: &Watched<F>,
+        number: u64,
+        name: &str,
+    ) -> Result<(), StoreError> {
+        let configured = {
+            let known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut known = known.get(forge).into_iter().flatten();
+            known.find(|(_, repository)| repository.id.number == number).map(|(name, _)| name.clone())
+        };
+        let (Some(configured), Ok(found)) = (configured, watched.forge.repository(name).await) else {
+            return Ok(());
+        };
+        if found.id.number != number {
+            return Ok(());
+        }
+        self.0.store.keep_repository(configured.clone(), found.clone()).await?;
+        let mut known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.entry(forge.to_owned()).or_default().insert(configured, found);
+        Ok(())
     }
 
     /// Faster where a run is live, slower after failures, and never before the forge's own time.

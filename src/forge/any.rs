@@ -33,6 +33,8 @@ pub struct Settings {
     pub url: Url,
     /// The credential, read. An App's is for GitHub only.
     pub credential: GitHubCredential,
+    /// Number of the account that reports, where its token may not say.
+    pub own_account: Option<u64>,
     /// How long and how much one answer may be.
     pub bounds: Bounds,
 }
@@ -68,7 +70,7 @@ pub enum AnyForge {
 impl AnyForge {
     /// The driver for `settings`, which hold the watch credential.
     pub fn new(settings: &Settings) -> Result<Self, ForgeError> {
-        let Settings { name, kind, url, credential, bounds } = settings;
+        let Settings { name, kind, url, credential, bounds, .. } = settings;
         Ok(match kind {
             ForgeKind::GitHub => Self::GitHub(Box::new(GitHub::new(name, url, credential.clone(), *bounds)?)),
             ForgeKind::Gitea | ForgeKind::Forgejo => {
@@ -135,7 +137,7 @@ pub enum AnyReporter {
 impl AnyReporter {
     /// The report client for `settings`, which hold the report credential.
     pub fn new(settings: &Settings) -> Result<Self, ForgeError> {
-        let Settings { name, kind, url, credential, bounds } = settings;
+        let Settings { name, kind, url, credential, own_account, bounds } = settings;
         Ok(match kind {
             ForgeKind::GitHub => {
                 Self::GitHub(Box::new(GitHubReporter::new(name, url, credential.clone(), *bounds)?))
@@ -144,7 +146,7 @@ impl AnyReporter {
                 let token = settings.token()?;
                 let token =
                     token.ok_or_else(|| settings.refusal("nobody can comment without a credential"))?;
-                Self::Gitea(Box::new(GiteaReporter::new(name, url, token, *bounds)?))
+                Self::Gitea(Box::new(GiteaReporter::new(name, url, token, *bounds)?.of_account(*own_account)))
             }
         })
     }

@@ -11,6 +11,8 @@ mod probe;
 mod prove;
 mod report;
 
+use std::collections::BTreeSet;
+
 use http::StatusCode;
 use secrecy::SecretString;
 use url::Url;
@@ -96,11 +98,23 @@ impl Gitea {
 
     async fn is_member(&self, team: &str, author: &Actor) -> Result<bool, ForgeError> {
         let (organisation, team) = split(&self.name, team)?;
-        let found = self.watcher.get(&["orgs", organisation, "teams", "search"], &[("q", team)]).await?;
-        let teams: json::Teams = found.json()?;
-        let Some(team) = teams.data.iter().find(|known| known.name.eq_ignore_ascii_case(team)) else {
-            return Ok(false);
-        };
+        // Not the search: Gitea's finds only teams of which the one who asks is a member himself.
+        let path = ["orgs", organisation, "teams"];
+        let (mut seen, mut wanted) = (BTreeSet::new(), None);
+        pages::read(&self.watcher, &path, &[], pages::LIMIT, |answer, items| {
+            let mut fresh = 0;
+            for item in items {
+                let known: json::Team = answer.item(item)?;
+                fresh += usize::from(seen.insert(known.id));
+                if known.name.eq_ignore_ascii_case(team) {
+                    wanted = Some(known);
+                    return Ok(pages::Flow::Enough);
+                }
+            }
+            Ok(pages::Flow::New(fresh))
+        })
+        .await?;
+        let Some(team) = wanted else { return Ok(false) };
         let path = ["teams", &team.id.to_string(), "members", author.login.as_str()];
         let member: json::User = self.watcher.get(&path, &[]).await?.json()?;
         Ok(member.into_actor().is_some_and(|member| member.number == author.number))

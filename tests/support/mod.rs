@@ -1,6 +1,8 @@
 //! What several test programs share. Each of them uses a part.
 #![allow(dead_code, reason = "every test program compiles all of it and uses some")]
 
+pub mod api;
+pub mod docent;
 pub mod gitea;
 
 use std::future::Future;

@@ -331,12 +331,6 @@ pub fn permission(name: &str) -> Option<pull::Permission> {
 }
 
 #[derive(Debug, Deserialize)]
-pub struct Teams {
-    #[serde(default)]
-    pub data: Vec<Team>,
-}
-
-#[derive(Debug, Deserialize)]
 pub struct Team {
     pub id: u64,
     pub name: String,

@@ -1,12 +1,20 @@
 //! Which head did the commenter see? Comments and pushes stand in one record with rising numbers, so the record proves
 //! that a push came before a comment where docent's own poll was too slow to see it.
 
+use std::collections::BTreeSet;
+
 use super::json::{Entry, Push};
+use super::pages;
 use crate::core::id::{CommentKind, Sha};
 use crate::core::pull::{Comment, Order, Repository};
 use crate::forge::ForgeError;
 use crate::forge::http::{Answer, Watcher, is_too_large};
 use crate::forge::name::split;
+
+/// Entries asked for at a time where a page of the usual size is too large.
+const FEW: usize = 10;
+/// More pages than any record has that docent reads.
+const MOST: usize = 2000;
 
 /// The record of a pull request, as far as it is needed.
 #[derive(Debug, Default)]
@@ -15,10 +23,12 @@ pub struct Record {
     newest_push: Option<(u64, Option<Sha>)>,
     /// Review, its entry, its text, and whether the entry was changed.
     reviews: Vec<(u64, u64, String, bool)>,
+    /// Numbers of all entries so far.
+    seen: BTreeSet<u64>,
 }
 
-/// Reads the record whole. The forge gives it in one answer when no page is named; only where that answer would be too
-/// large, page by page.
+/// Reads the record whole, page by page: Gitea 1.26 gives only the first thirty entries when no page is named, and says
+/// nowhere that there are more.
 pub async fn read(
     watcher: &Watcher,
     forge: &str,
@@ -29,30 +39,34 @@ pub async fn read(
     let number = pull.to_string();
     let path = ["repos", owner, name, "issues", number.as_str(), "timeline"];
     let mut record = Record::default();
-    match watcher.get(&path, &[]).await {
-        Ok(answer) if answer.next_page().is_none() => {
-            record.take(&answer)?;
-            return Ok(record);
-        }
-        Ok(_) => {}
-        Err(error) if is_too_large(&error) => {}
-        Err(error) => return Err(error),
-    }
-    for page in 1..=2000_u32 {
-        let answer = watcher.get(&path, &[("page", &page.to_string()), ("limit", "10")]).await?;
-        // Entries that the reader may not see are left out, so that a short page proves nothing: only an empty one does.
+    let (mut limit, mut page) = (pages::LIMIT, 1_usize);
+    while page <= MOST {
+        let answer =
+            match watcher.get(&path, &[("page", &page.to_string()), ("limit", &limit.to_string())]).await {
+                Err(error) if is_too_large(&error) && limit > FEW => {
+                    page = (page - 1) * limit / FEW + 1;
+                    limit = FEW;
+                    continue;
+                }
+                answer => answer?,
+            };
+        // Entries that the reader may not see are left out, so that a short page proves nothing: only one without
+        // anything new does.
         if record.take(&answer)? == 0 {
             return Ok(record);
         }
+        page += 1;
     }
     Ok(Record::default())
 }
 
 impl Record {
+    /// Takes the entries of one page. Gives how many of them no earlier page had.
     fn take(&mut self, answer: &Answer) -> Result<usize, ForgeError> {
-        let items = answer.items()?;
-        for item in &items {
+        let known = self.seen.len();
+        for item in answer.items()? {
             let entry: Entry = answer.item(item)?;
+            self.seen.insert(entry.id);
             match entry.kind.as_deref() {
                 Some("pull_push") if self.newest_push.as_ref().is_none_or(|(id, _)| *id < entry.id) => {
                     let push = serde_json::from_str::<Push>(&entry.body.unwrap_or_default()).ok();
@@ -71,7 +85,7 @@ impl Record {
                 _ => {}
             }
         }
-        Ok(items.len())
+        Ok(self.seen.len() - known)
     }
 
     fn review(&self, comment: &Comment) -> Option<&(u64, u64, String, bool)> {

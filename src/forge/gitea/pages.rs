@@ -12,7 +12,9 @@ use crate::forge::{ForgeError, ForgeErrorKind};
 /// Items asked for at a time; the forge may give fewer.
 pub const LIMIT: usize = 50;
 /// Asked for at a time where that many are too large.
-const FEW: usize = 5;
+pub const FEW: usize = 5;
+/// Fewer items than this are no full page of any forge: where nothing says how many there are, they are all.
+pub const LEAST: usize = 10;
 /// Single items that may be too large before the whole list is given up.
 const MONSTERS: usize = 5;
 /// More pages than any list has that docent reads.

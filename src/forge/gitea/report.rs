@@ -1,8 +1,9 @@
 //! The report client: one comment per pull request, edited in place, and commit statuses.
 //!
-//! It works with a token of `write:issue` alone. Such a token cannot ask who it belongs to, so the account is learnt from
-//! the first comment that is made. Until then a comment is recognised by its marker only; strangers can copy a marker, and
-//! an edit of a stranger's comment is refused (403), which leads on to the next candidate and at last to a new comment.
+//! It works with a token of `write:issue` alone. Such a token cannot ask who it belongs to, so the operator can say it, and
+//! else the account is learnt from the first comment that is made. Until then a comment is recognised by its marker only.
+//! Strangers can copy a marker, and an account that may push may edit anybody's comment: where it may not, the edit is
+//! refused (403), which leads on to the next candidate and at last to a new comment.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -26,13 +27,20 @@ pub struct GiteaReporter {
     name: String,
     writer: Writer,
     account: Mutex<Option<Actor>>,
+    /// Number of the account, as the operator says.
+    stated: Option<u64>,
 }
 
 impl GiteaReporter {
     /// Reports to the forge at `url`, called `name`.
     pub fn new(name: &str, url: &Url, token: SecretString, bounds: Bounds) -> Result<Self, ForgeError> {
         let writer = Writer::new(line(name, url, Some(token), bounds)?, Duration::ZERO);
-        Ok(Self { name: name.to_owned(), writer, account: Mutex::default() })
+        Ok(Self { name: name.to_owned(), writer, account: Mutex::default(), stated: None })
+    }
+
+    /// Reports as this account, where the token may not say whose it is: no other account's comment is ever edited.
+    pub fn of_account(self, number: Option<u64>) -> Self {
+        Self { stated: number, ..self }
     }
 
     fn known_account(&self) -> Option<Actor> {
@@ -65,14 +73,13 @@ impl GiteaReporter {
             Err(error) if crate::forge::http::is_too_large(&error) => return Ok(Vec::new()),
             answer => answer?,
         };
-        let own = self.known_account();
+        let own = self.known_account().map(|own| own.number).or(self.stated);
         let mut numbers = Vec::new();
         for item in answer.items()? {
             // One that cannot be read is not one that docent made.
             let Ok(comment) = answer.item::<json::Comment>(item) else { continue };
             let (number, author, body) = comment.author();
-            let is_own =
-                own.as_ref().is_none_or(|own| author.is_some_and(|author| author.number == own.number));
+            let is_own = own.is_none_or(|own| author.is_some_and(|author| author.number == own));
             if is_own && body.contains(marker) {
                 numbers.push(number);
             }
@@ -108,7 +115,7 @@ impl Reporter for GiteaReporter {
                 Err(error) => return Err(error),
             }
         }
-        if self.known_account().is_none() {
+        if self.known_account().is_none() && self.stated.is_none() {
             // May be refused for the scope; then the marker has to do.
             match self.account().await {
                 Ok(_) => {}

@@ -197,11 +197,16 @@ impl Call<'_> {
                 }
                 let state = lock(&self.shared.state);
                 let words = self.asked("q").to_lowercase();
+                let searches = rest.len() == 2;
+                // The search finds only teams of which the one who asks is a member himself, also for the owner.
+                let sees_all = !searches || self.is_site_admin(&state);
                 let of_it = state.teams.values().filter(|t| t.organisation == id);
+                let of_it =
+                    of_it.filter(|t| sees_all || self.who.account.is_some_and(|a| t.members.contains(&a)));
                 let named = of_it.filter(|t| t.name.to_lowercase().contains(&words));
                 let items: Vec<Value> = named.map(team).collect();
                 let total = items.len();
-                let body = if rest.len() == 2 { json!({"ok": true, "data": items}) } else { items.into() };
+                let body = if searches { json!({"ok": true, "data": items}) } else { items.into() };
                 Ok(self.with_links(Answer::ok(body), total, self.page(), false))
             }
             ("POST", ["teams"]) => {
@@ -218,7 +223,7 @@ impl Call<'_> {
         }
     }
 
-    /// Shown to members of the organisation only.
+    /// Shown to members of the team and to owners only.
     fn team(&self, id: &str, rest: &[&str]) -> Answered {
         let account = self.account()?;
         let mut state = lock(&self.shared.state);
@@ -232,6 +237,9 @@ impl Call<'_> {
         }
         let is_owner =
             is_admin || of_it.iter().any(|t| t.right == Right::Owner && t.members.contains(&account));
+        if !is_owner && !found.members.contains(&account) {
+            return Err(no(403, "Must be a team member"));
+        }
         match (self.method, rest) {
             ("GET", []) => Ok(Answer::ok(team(&found))),
             ("GET", ["members"]) => self.people(&state, &found.members),

@@ -274,26 +274,30 @@ impl Reader<'_> {
     }
 
     /// All comments of the repository since the horizon: in one answer, which no change can shift; where that would be
-    /// too large, page by page.
+    /// too large, page by page, and also where the forge gives the first page only (Gitea 1.26 does, without a `Link`).
     async fn read_comments(&mut self) -> Result<(), ForgeError> {
         let path = ["repos", self.owner, self.short, "issues", "comments"];
         let since = self.horizon.map(stamp).unwrap_or_default();
         let query = [("since", since.as_str())];
-        match self.watcher.get(&path, &query).await {
+        let limit = match self.watcher.get(&path, &query).await {
             Ok(answer) => {
                 self.clock(&answer)?;
-                self.take_comments(&answer, answer.items()?, &mut BTreeSet::new());
-                if answer.next_page().is_none() {
+                let items = answer.items()?;
+                let got = items.len();
+                self.take_comments(&answer, items, &mut BTreeSet::new());
+                let is_all = answer.total().map_or(got < pages::LEAST, |total| total <= got);
+                if answer.next_page().is_none() && is_all {
                     return Ok(());
                 }
+                pages::LIMIT
             }
-            Err(error) if is_too_large(&error) => {}
+            Err(error) if is_too_large(&error) => pages::FEW,
             Err(error) => return Err(error),
-        }
+        };
         let mut seen = BTreeSet::new();
         self.comments.retain(|comment| comment.id.kind != crate::core::id::CommentKind::Comment);
         let watcher = self.watcher;
-        let failures = pages::read(watcher, &path, &query, 5, |answer, items| {
+        let failures = pages::read(watcher, &path, &query, limit, |answer, items| {
             self.clock(answer)?;
             Ok(Flow::New(self.take_comments(answer, items, &mut seen)))
         })

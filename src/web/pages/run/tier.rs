@@ -160,10 +160,12 @@ fn test(test: &TestResult) -> Test {
         value => format!("{}: {value}", exception.name),
     });
     let traceback = exception.map(|exception| exception.traceback.join("\n")).unwrap_or_default();
+    // A class that only repeats the outcome says nothing.
+    let class = if test.class == test.outcome.words() { "" } else { &test.class };
     Test {
         badge: test.outcome.into(),
         name: Shown::line(&test.name, 200),
-        class: Shown::line(&test.class, NAME),
+        class: Shown::line(class, NAME),
         place: Shown::line(&place.unwrap_or_default(), NAME),
         heading: Shown::line(cell.and_then(|cell| cell.heading.as_deref()).unwrap_or_default(), 120),
         error: Shown::line(&error.unwrap_or_default(), 400),

@@ -1,0 +1,15 @@
+//! What happens, from what somebody writes on a pull request to what docent answers there: the real daemon, a real
+//! database file, the embedded forge over HTTP, scripted attempts. The stage fails on everything that a test did not expect.
+
+mod commands;
+mod executor_trouble;
+mod forge_trouble;
+mod queue;
+mod reports;
+mod stopping;
+
+#[path = "../support/stage/mod.rs"]
+mod stage;
+
+/// The story of a run in which everything went well.
+pub const GOOD: &str = "COMPLETED pass: first-1 passed, second-1 passed";
