@@ -1,5 +1,6 @@
 //! `docent.toml`: read strictly, every mistake at once. Secrets are never in it; a credential is named.
 
+mod commands;
 mod forge;
 mod repository;
 
@@ -8,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use url::Url;
 
-use crate::core::command::{Grammar, GrammarMistake};
+use crate::core::command::Grammar;
 use crate::core::mistake::{Mistake, Place, did_you_mean, lines, position};
 use crate::core::policy::Allow;
 use crate::core::reader::{Source, Table};
@@ -239,7 +240,7 @@ fn read(source: &Source<'_>, name: &str) -> Config {
         executor,
         socket,
         slots,
-        grammar: grammar(&table),
+        grammar: commands::grammar(&table),
         offer_lifetime,
         queue_limit,
         report_interval,
@@ -343,49 +344,6 @@ fn limits(table: &Table<'_, '_, '_>) -> Limits {
     };
     table.close();
     limits
-}
-
-fn grammar(table: &Table<'_, '_, '_>) -> Grammar {
-    let mut grammar = Grammar::default();
-    let Some(table) = table.table("commands") else { return grammar };
-    if let Some(marker) = table.text("marker") {
-        let mut characters = marker.chars();
-        match (characters.next(), characters.next()) {
-            (Some(one), None) => grammar.marker = one,
-            _ => table.mistake("marker", "marker must be one character"),
-        }
-    }
-    if let Some(count) = whole(&table, "max_commands", 1, 100) {
-        grammar.max_commands = count;
-    }
-    let words = &mut grammar.words;
-    let mut chosen = Vec::new();
-    for (key, word) in [
-        ("testme", &mut words.testme),
-        ("retry", &mut words.retry),
-        ("cancel", &mut words.cancel),
-        ("status", &mut words.status),
-        ("help", &mut words.help),
-        ("accept", &mut words.accept),
-        ("reject", &mut words.reject),
-    ] {
-        if let Some(text) = table.text(key) {
-            chosen.push((text.clone(), key));
-            *word = text;
-        }
-    }
-    for mistake in grammar.mistakes() {
-        let key = match &mistake {
-            GrammarMistake::Marker(_) => "marker",
-            GrammarMistake::Word(wrong) | GrammarMistake::Twice(wrong) => {
-                let last = chosen.iter().rfind(|(word, _)| word == wrong);
-                last.map_or("", |(_, key)| *key)
-            }
-        };
-        table.mistake(key, mistake.to_string());
-    }
-    table.close();
-    grammar
 }
 
 fn recipe_settings(table: &Table<'_, '_, '_>, mentions: &mut Vec<RecipeMention>) -> Settings {
