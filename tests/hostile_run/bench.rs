@@ -7,8 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use docent::executor::container::{self, Container};
-use docent::executor::sandbox::{self, Sandbox};
 use docent::executor::rootfs;
+use docent::executor::sandbox::{self, Sandbox};
 use serde_json::Value;
 
 use crate::hostile::{processes, tiny};
@@ -186,7 +186,9 @@ impl Bench {
             .filter(|name| !["images", "recipes", "secret"].contains(&name.as_str()))
             .collect();
         // Made by this bench when it tried the sandbox out.
-        left.retain(|name| name != "sandbox" || fs::read_dir(self.path("state/sandbox")).unwrap().count() > 0);
+        left.retain(|name| {
+            name != "sandbox" || fs::read_dir(self.path("state/sandbox")).unwrap().count() > 0
+        });
         assert_eq!(left, Vec::<String>::new());
     }
 }

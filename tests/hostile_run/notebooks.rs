@@ -44,14 +44,12 @@ pub fn are_contained_and_named(executor: &'static str) {
     recipe(&bench, "plain", &tier, "");
     recipe(&bench, "more", &tier, &fs::read_to_string(fixture("opt_in.toml")).unwrap());
     let settings = |name| {
-        format!(
-            "[recipes.{name}.settings]\ncell_timeout = \"8s\"\noutput_limit = \"256KiB\"\nat_once = 1\n"
-        )
+        format!("[recipes.{name}.settings]\ncell_timeout = \"12s\"\noutput_limit = \"256KiB\"\nat_once = 1\n")
     };
     let once = bench.start(&repo, "plain", &tier, &settings("plain"), &[]);
     let again = bench.start(&repo, "more", &tier, &settings("more"), &["--extra-tests"]);
-    let once = std::thread::spawn(move || once.wait(400));
-    let again = again.wait(400);
+    let once = std::thread::spawn(move || once.wait(600));
+    let again = again.wait(600);
     let once = once.join().unwrap();
 
     let expected: BTreeMap<&str, (&str, &str)> =
@@ -82,8 +80,8 @@ fn test(ran: &Ran, tier: &str, name: &str) -> TestResult {
 
 fn messages(ran: &Ran, tier: &str) {
     for (name, message, cell) in [
-        ("endless.ipynb", "cell 1 reached the limit of 8 s for a cell", Some(1)),
-        ("deaf.ipynb", "cell 1 reached the limit of 8 s for a cell", Some(1)),
+        ("endless.ipynb", "cell 1 reached the limit of 12 s for a cell", Some(1)),
+        ("deaf.ipynb", "cell 1 reached the limit of 12 s for a cell", Some(1)),
         ("failing.ipynb", "cell 1 raised ValueError: as it should", Some(1)),
         ("memory_hog.ipynb", "the kernel was killed for memory in cell 1", Some(1)),
         ("suicide.ipynb", "the kernel was killed by SIGKILL in cell 0", Some(0)),

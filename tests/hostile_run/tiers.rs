@@ -48,8 +48,8 @@ pub fn are_contained_and_named(executor: &'static str) {
 
     let hostile = bench.start(&repo, "hostile", "fork_bomb", "", &[]);
     let calm = bench.start(&repo, "calm", "calm", "", &[]);
-    let calm = std::thread::spawn(move || calm.wait(300));
-    let hostile = hostile.wait(300);
+    let calm = std::thread::spawn(move || calm.wait(600));
+    let hostile = hostile.wait(600);
     let calm = calm.join().unwrap();
 
     for (tier, outcome, note, verdict) in ENDINGS {
@@ -89,8 +89,9 @@ fn logs_and_files(bench: &Bench, ran: &Ran) {
     assert_eq!(ran.log("probe"), "");
     assert_eq!(ran.log("term_deaf"), "deaf\n");
 
+    // An engine that is outrun keeps the end of a log, a sandbox its beginning; either is cut and says so.
     let flood = ran.log("log_flood");
-    assert!(flood.starts_with("first\nxxx") && flood.contains("bytes left out]"), "{} bytes", flood.len());
+    assert!(flood.contains("xxx") && flood.contains("bytes left out]"), "{} bytes", flood.len());
     assert!(flood.len() < (256 << 10) + 100, "{} bytes", flood.len());
 
     // The hunter finds what it may find, so it would have found the rest.
@@ -101,6 +102,7 @@ fn logs_and_files(bench: &Bench, ran: &Ran) {
     for name in ["artifacts/link", "artifacts/root", "artifacts/fifo", "outputs.json", "junit.xml"] {
         assert!(!planted.iter().any(|kept| kept.starts_with(name)), "{planted:?}");
     }
+    assert_eq!(ran.tier("unreadable")["tests"], serde_json::json!([]), "half a file is believed for nothing");
     // What a step says of itself never makes its failure a pass.
     assert_eq!(ran.tier("forged")["tests"][0]["outcome"], "passed");
 }
