@@ -25,7 +25,7 @@ pub fn names(tier: &str, tests: Vec<TestResult>) {
             assert!(own.starts_with(&format!(", cell {} (code cell", cell.index)), "{own}");
         }
         match &test.exception {
-            Some(exception) => assert!(own.contains(&neutral::inline(&exception.name, 400)), "{own}"),
+            Some(exception) => assert!(own.contains(&exception.name), "{own}"),
             None => assert!(own.contains(&neutral::inline(&test.message, 400)), "{own}"),
         }
     }
