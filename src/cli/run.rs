@@ -1,5 +1,6 @@
 //! `docent run`: the same request, the same tiers, the same document, without a forge.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -93,11 +94,11 @@ pub async fn run(named: Option<&Path>, arguments: &RunHere) -> Result<ExitCode, 
         crate::core::plan::tiers(recipe, &request.options)
             .map_err(|error| Trouble::Usage(format!("--tier: {error}")))?;
     }
-    let scratch = tempfile::Builder::new().prefix("run-").tempdir_in(&config.state_dir)?;
+    let scratch = scratch(&config.state_dir)?;
     let instance = assemble::random_id();
     let kind = kind_of(&arguments.executor, config.executor);
     let executor =
-        assemble::executor(kind, config.socket.as_deref(), &config.state_dir, &instance, &shelf).await?;
+        assemble::executor(kind, config.socket.as_deref(), scratch.path(), &instance, &shelf).await?;
     let store = Store::in_memory()?;
     // Forges have no part in this: what they say does not change what runs here.
     let local = Config {
@@ -129,6 +130,17 @@ pub async fn run(named: Option<&Path>, arguments: &RunHere) -> Result<ExitCode, 
     }
     println!("results: {}", arguments.output.join("result.json").display());
     Ok(code_of(&run))
+}
+
+/// A state of this run's own, with the images of everybody. Its attempts are called like those of any other run on
+/// this machine, and a daemon's: in one folder each would remove the other's as leftovers.
+fn scratch(state_dir: &Path) -> Result<tempfile::TempDir, Trouble> {
+    let state_dir = std::fs::canonicalize(state_dir)?;
+    let scratch = tempfile::Builder::new().prefix("run-").tempdir_in(&state_dir)?;
+    // Sandboxes of root run as nobody, who must be able to pass.
+    std::fs::set_permissions(scratch.path(), std::fs::Permissions::from_mode(0o711))?;
+    std::os::unix::fs::symlink(state_dir.join("images"), scratch.path().join("images"))?;
+    Ok(scratch)
 }
 
 fn request(arguments: &RunHere) -> Result<Request, Trouble> {

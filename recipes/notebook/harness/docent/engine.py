@@ -81,6 +81,7 @@ class Engine:
         place = self.scratch / str(number)
         sockets = tempfile.mkdtemp(prefix="dk")
         begun = time.monotonic()
+        kills = processes.oom_kills()
         try:
             checkout.copy(place / "repo")
             for folder in ("home", "tmp"):
@@ -100,8 +101,13 @@ class Engine:
                 message = f"the notebook reached {job['limit_words']} and did not end"
                 return result(name, "timed_out", "timed_out", message, seconds=seconds), False
             if code == -9:
-                message = "the process that drove the notebook was killed for memory"
-                return result(name, "out_of_memory", "out_of_memory", message, seconds=seconds), True
+                now = processes.oom_kills()
+                if kills is not None and now is not None and now > kills:
+                    message = "the process that drove the notebook was killed for memory"
+                    return result(name, "out_of_memory", "out_of_memory", message, seconds=seconds), True
+                # Nobody else may kill it, and the notebook's own processes would have been killed for memory first.
+                message = "the process that drove the notebook was killed, it seems by the notebook"
+                return result(name, "failed", "driver_killed", message, seconds=seconds), kills is None
             message = f"the process that drove the notebook ended with code {code}"
             return result(name, "errored", "driver", message, stderr=said, seconds=seconds), False
         sigkill = answer["class"] == "kernel_died" and "SIGKILL" in answer["message"]
@@ -155,6 +161,9 @@ class Engine:
         try:
             answer: Optional[dict] = json.loads(out)
         except ValueError:
+            answer = None
+        # A notebook can write into this pipe itself; it does not get to speak of another.
+        if not isinstance(answer, dict) or answer.keys() != result("", "", "").keys() or answer["name"] != job["name"]:
             answer = None
         return answer, driver.returncode, err.decode("utf-8", "replace")
 

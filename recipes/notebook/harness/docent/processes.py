@@ -82,13 +82,15 @@ def high_water(pid: int) -> int:
     return 0
 
 
-def reap():
-    """Takes leave of children that ended."""
-    try:
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
-    except ChildProcessError:
-        pass
+def reap(keep=()):
+    """Takes leave of children that ended, but for those in `keep`, for whom somebody waits. Each one that nobody takes
+    leave of counts against the limit of processes for as long as the step goes on."""
+    for pid, (parent, is_zombie) in _parents().items():
+        if is_zombie and parent == os.getpid() and pid not in keep:
+            try:
+                os.waitpid(pid, os.WNOHANG)
+            except ChildProcessError:
+                pass
 
 
 def kill_below(root: int, limit: float = 10.0, keep=()) -> bool:
@@ -96,6 +98,8 @@ def kill_below(root: int, limit: float = 10.0, keep=()) -> bool:
     end = time.monotonic() + limit
     while True:
         left = descendants(root, keep)
+        if root == os.getpid():
+            reap(keep)
         if not left:
             return True
         for pid in left:
@@ -106,8 +110,6 @@ def kill_below(root: int, limit: float = 10.0, keep=()) -> bool:
         if time.monotonic() > end:
             return False
         time.sleep(0.01)
-        if root == os.getpid() and not keep:
-            reap()
 
 
 def _cgroup_file(old: str, new: str) -> Optional[Path]:

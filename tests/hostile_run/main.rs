@@ -1,0 +1,29 @@
+//! What strangers bring, the whole way: `docent run` as a process of its own, from a folder to `result.json`, on both
+//! executors. The executors' own promises stand in `tests/hostile`; here it is what a person would read.
+
+mod bench;
+#[path = "../hostile/mod.rs"]
+mod hostile;
+mod notebooks;
+mod report;
+mod tiers;
+
+#[test]
+fn hostile_tiers_in_containers() {
+    tiers::are_contained_and_named("container");
+}
+
+#[test]
+fn hostile_tiers_in_sandboxes() {
+    tiers::are_contained_and_named("sandbox");
+}
+
+#[test]
+fn hostile_notebooks_in_containers() {
+    notebooks::are_contained_and_named("container");
+}
+
+#[test]
+fn hostile_notebooks_in_sandboxes() {
+    notebooks::are_contained_and_named("sandbox");
+}
