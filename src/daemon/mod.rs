@@ -11,7 +11,7 @@ mod results;
 mod step;
 mod tell;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -88,6 +88,8 @@ struct Inner<F, R, E> {
     git: Git,
     /// What each forge's repositories are, by configured name.
     known: Mutex<BTreeMap<String, BTreeMap<String, Repository>>>,
+    /// Repositories that were looked up since the start, by forge and configured name; the others are as last known.
+    looked_up: Mutex<BTreeSet<(String, String)>>,
     /// What each watch credential can do.
     proofs: Mutex<BTreeMap<String, Proof>>,
     /// Actions being done, with the means to interrupt them.
@@ -116,6 +118,7 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
             executor: parts.executor,
             git: parts.git,
             known: Mutex::default(),
+            looked_up: Mutex::default(),
             proofs: Mutex::default(),
             flights: Mutex::default(),
             halt: CancellationToken::new(),

@@ -73,11 +73,7 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
         let mut missing = Vec::new();
         let mut passing = None;
         for (repository, policy) in &watched.repositories {
-            let is_known = {
-                let known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
-                known.get(name).is_some_and(|known| known.contains_key(repository))
-            };
-            if is_known {
+            if self.is_looked_up(name, repository) {
                 continue;
             }
             match watched.forge.repository(repository).await {
@@ -87,6 +83,8 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
                     }
                     self.0.store.keep_repository(repository.clone(), found.clone()).await?;
                     self.adopt(name, repository, found, policy);
+                    let mut looked_up = self.0.looked_up.lock().unwrap_or_else(PoisonError::into_inner);
+                    looked_up.insert((name.to_owned(), repository.clone()));
                 }
                 Err(error) => {
                     missing.push(format!("{repository}: {error}"));
@@ -102,7 +100,13 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
         }
     }
 
-    fn adopt(
+    fn is_looked_up(&self, forge: &str, repository: &str) -> bool {
+        let looked_up = self.0.looked_up.lock().unwrap_or_else(PoisonError::into_inner);
+        looked_up.contains(&(forge.to_owned(), repository.to_owned()))
+    }
+
+    /// Watches a repository from now on.
+    pub(super) fn adopt(
         &self,
         forge: &str,
         name: &str,
@@ -159,7 +163,7 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
     ) -> (Heartbeat, Option<Cursor>, Option<Duration>) {
         let mut heartbeat = Heartbeat::default();
         let is_judged = self.0.proofs.lock().unwrap_or_else(PoisonError::into_inner).contains_key(name);
-        let is_whole = self.repositories_of(name).len() == watched.repositories.len();
+        let is_whole = watched.repositories.keys().all(|repository| self.is_looked_up(name, repository));
         if !is_judged || !is_whole {
             match self.enrol(name).await {
                 Ok(enrolment) => heartbeat.failures.extend(enrolment.missing),
