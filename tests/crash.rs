@@ -3,106 +3,104 @@
 //! right verdict, and nothing is left.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use docent::executor::scripted::Part;
+use stage::tap::Point;
 use stage::{Setting, Stage};
 
 #[path = "support/stage/mod.rs"]
 mod stage;
 
 /// Scenarios at a time: they mostly wait.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 6;
 
-/// Plays the scenario with a death at the point of that number. Gives the name of the point; none when it was not reached.
-fn play(crash_at: usize, act: fn(&mut Stage, bool)) -> Option<String> {
-    let mut stage = Stage::set(Setting::default());
-    stage.raise(0);
-    stage.until("first poll", |stage| stage.tap().polls() > 1);
-    stage.kill();
-    stage.raise(crash_at);
-    act(&mut stage, true);
-    stage.until("crash or end", |stage| stage.tap().has_crashed() || stage.is_at_rest());
-    let mut point = None;
-    if stage.tap().has_crashed() {
-        point = stage.kill().points().pop();
-        stage.raise(0);
-    }
-    act(&mut stage, false);
-    stage.end();
-    point
+/// Deaths at one point. Only the transactions of polls are more, and those beyond are of polls that bring nothing new.
+const MOST: usize = 20;
+
+/// A scenario: what happens until the death, and what is expected after it.
+#[derive(Clone, Copy)]
+struct Play {
+    before: fn(&Stage),
+    after: fn(&Stage),
 }
 
-/// Plays it with a death at each point, until there is none of that number any more.
-fn play_all(act: fn(&mut Stage, bool)) {
-    let (next, points) = (AtomicUsize::new(1), Mutex::new(Vec::new()));
-    let work = || {
-        loop {
-            let crash_at = next.fetch_add(1, Ordering::SeqCst);
-            let point = play(crash_at, act);
-            let Some(point) = point else { return };
-            points.lock().unwrap().push((crash_at, point));
+impl Play {
+    /// Plays with a death at that point. Says whether it was reached.
+    fn once(self, point: &Point) -> bool {
+        let mut stage = Stage::set(Setting::default());
+        stage.raise();
+        stage.until("first poll", |stage| stage.tap().polls() > 1);
+        stage.kill();
+        stage.raise_to_die(Some(point.clone()));
+        (self.before)(&stage);
+        stage.until("death or end", |stage| stage.tap().has_crashed() || stage.is_at_rest());
+        let has_died = stage.tap().disarm();
+        if has_died {
+            stage.kill();
+            stage.raise();
         }
-    };
-    std::thread::scope(|scope| (0..AT_ONCE).map(|_| scope.spawn(work)).collect::<Vec<_>>().clear());
-    let mut points = points.into_inner().unwrap();
-    points.sort();
-    for (number, point) in &points {
-        println!("died {number}: {point}");
+        (self.after)(&stage);
+        stage.end();
+        has_died
     }
-    for effect in ["examine", "fetch", "submit", "wait", "collect", "remove", "release", "comment", "status"]
-    {
-        for side in ["before", "after"] {
-            let name = format!("{side} {effect}");
-            assert!(points.iter().any(|(_, point)| *point == name), "it never died {name}");
-        }
+
+    /// Plays with a death at each passing of each of these points.
+    fn at_all(self, names: &[&str]) {
+        let names = Mutex::new(names.to_vec());
+        let work = || {
+            while let Some(name) = { names.lock().unwrap().pop() } {
+                let deaths =
+                    (1..).take_while(|count| self.once(&Point { name: name.to_owned(), count: *count }));
+                let deaths = deaths.count();
+                println!("died {deaths} times at: {name}");
+                assert!(deaths > 0, "never came to: {name}");
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..AT_ONCE {
+                scope.spawn(work);
+            }
+        });
     }
+}
+
+fn around(effects: &[&str]) -> Vec<String> {
+    effects.iter().flat_map(|effect| [format!("before {effect}"), format!("after {effect}")]).collect()
 }
 
 #[test]
 fn a_run_that_fails_survives_a_death_at_every_point() {
-    play_all(|stage, is_first| {
-        if is_first {
+    let play = Play {
+        before: |stage| {
             stage.executor.script("second", Part::exits(1).writing("it broke\n"));
             stage.say("mira", "!testme");
-            return;
-        }
-        stage.expect_run(1, "COMPLETED fail: first-1 passed, second-1 failed");
-        stage.expect_comment(&["### ✘ fail", "accepted as run 1"]);
-        assert_eq!(stage.executor.submissions().len(), 2, "each attempt was started once");
-    });
+        },
+        after: |stage| {
+            stage.expect_run(1, "COMPLETED fail: first-1 passed, second-1 failed");
+            stage.expect_comment(&["### ✘ fail", "accepted as run 1"]);
+            assert_eq!(stage.executor.submissions().len(), 2, "each attempt was started once");
+        },
+    };
+    let effects = ["examine", "fetch", "submit", "wait", "collect", "remove", "release", "comment", "status"];
+    let mut points = around(&effects);
+    points.push("transaction".to_owned());
+    play.at_all(&points.iter().map(String::as_str).collect::<Vec<_>>());
 }
 
 #[test]
 fn a_run_that_is_cancelled_survives_a_death_at_every_point() {
-    let cancel = |stage: &mut Stage, is_first: bool| {
-        if is_first {
-            stage.executor.script("second", Part::exits(0).held());
+    let play = Play {
+        before: |stage| {
+            stage.executor.script("first", Part::exits(0).held());
             stage.say("mira", "!testme");
-            stage.until("second tier, or a death", |stage| {
-                stage.tap().has_crashed() || stage.executor.submissions().len() == 2
-            });
+            stage.running("r1-first-1");
             stage.say("mira", "!cancel");
-            return;
-        }
-        // What the command finds is what it stops: a run that was not there yet cannot be.
-        stage.until("decisions", |stage| stage.runs().first().is_some_and(|run| run.phase.is_ended()));
-        let told = stage::tell(&stage.run(1).unwrap());
-        assert!(told.starts_with("CANCELLED unverified"), "{told}");
-        stage.expect_run(1, &told);
-        stage.expect_comment(&["### ■ cancelled", "cancelled by mira", "stopping run 1"]);
+        },
+        after: |stage| {
+            stage.expect_run(1, "CANCELLED unverified: first-1 cancelled");
+            stage.expect_comment(&["### ■ cancelled", "cancelled by mira", "stopping run 1"]);
+        },
     };
-    let (next, points) = (AtomicUsize::new(1), Mutex::new(Vec::new()));
-    let work = || {
-        loop {
-            let crash_at = next.fetch_add(1, Ordering::SeqCst);
-            let Some(point) = play(crash_at, cancel) else { return };
-            points.lock().unwrap().push((crash_at, point));
-        }
-    };
-    std::thread::scope(|scope| (0..AT_ONCE).map(|_| scope.spawn(work)).collect::<Vec<_>>().clear());
-    let points = points.into_inner().unwrap();
-    for effect in ["before cancel", "after cancel"] {
-        assert!(points.iter().any(|(_, point)| point == effect), "it never died {effect}");
-    }
+    let points = around(&["cancel", "collect", "remove", "release"]);
+    play.at_all(&points.iter().map(String::as_str).collect::<Vec<_>>());
 }

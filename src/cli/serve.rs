@@ -96,7 +96,6 @@ pub async fn start(config: &Config, down: ForgesDown) -> Result<Started, Trouble
     let parts = assemble::parts(config, store.clone(), shelf, executor, &instance).await?;
     let files = parts.files.clone();
     let daemon = Daemon::new(parts);
-    daemon.remember_repositories().await?;
     for forge in &config.forges {
         enrol(&daemon, &forge.name, down, &mut warnings).await?;
     }

@@ -124,7 +124,7 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
 
     /// Takes repositories to be what they were before the restart, until the forge has been asked: what is under way goes on
     /// although the forge may be down.
-    pub async fn remember_repositories(&self) -> Result<(), StoreError> {
+    pub(super) async fn remember_repositories(&self) -> Result<(), StoreError> {
         for (name, repository) in self.0.store.repositories().await? {
             let forge = repository.id.forge.clone();
             let configured = self.0.forges.get(&forge).and_then(|watched| watched.repositories.get(&name));

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Daemon;
+use super::dispatch::passing;
 use crate::core::event::{Event, Fault};
 use crate::core::id::{AttemptId, RunId};
 use crate::core::run::Run;
@@ -14,8 +15,12 @@ use crate::store::StoreError;
 const PAUSE: Duration = Duration::from_secs(10);
 
 impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F, R, E> {
-    /// Decides on the time that has passed while docent was not there.
+    /// Takes up what is known of the repositories, and decides on the time that has passed while docent was not there.
+    ///
+    /// Open actions are done before a forge is polled, perhaps long before: one that is down at the start has no say in
+    /// whether a repository is watched, nor in whether it is to be told.
     pub(super) async fn recover_state(&self) -> Result<(), StoreError> {
+        self.remember_repositories().await?;
         self.step(Event::TimePassed, None).await.map(drop)
     }
 
@@ -35,12 +40,19 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
         // The inventory is taken before the state is read: what is made in between belongs to something that lives.
         let inventory = self.0.executor.list().await?;
         let folders = self.work_folders();
+        let logs = self.0.files.live_logs();
         let open = self.0.store.open_runs().await?;
         let mut count = 0;
         for attempt in inventory.attempts.iter().filter(|attempt| !is_open(&open, attempt)) {
             self.0.executor.remove(attempt).await?;
-            self.0.files.drop_live_log(attempt).ok();
             count += 1;
+        }
+        // A log may outlive its attempt by the moment between their removals.
+        for attempt in logs.iter().filter(|attempt| !is_open(&open, attempt)) {
+            self.0
+                .files
+                .drop_live_log(attempt)
+                .map_err(|error| passing(format!("the log of {attempt}: {error}")))?;
         }
         let is_dead = |run: &&RunId| !open.iter().any(|open| open.id == **run && open.phase.is_running());
         for run in inventory.runs.iter().chain(&folders).filter(is_dead) {

@@ -30,6 +30,12 @@ impl Files {
         self.root.join("logs").join(format!("{attempt}.log"))
     }
 
+    /// Attempts whose growing logs are there.
+    pub fn live_logs(&self) -> Vec<AttemptId> {
+        let entries = fs::read_dir(self.root.join("logs")).into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".log")?.parse().ok()).collect()
+    }
+
     /// Where a kept file is; none when `digest` is none.
     pub fn path(&self, digest: &str) -> Option<PathBuf> {
         let is_digest = digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit());

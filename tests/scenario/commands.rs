@@ -91,7 +91,7 @@ fn a_comment_that_was_edited_before_it_was_seen_never_counts() {
     let comment = stage.say("mira", "Looks fine.");
     stage.let_forge_wait(2);
     stage.forge.edit_comment(comment, "!testme");
-    stage.raise(0);
+    stage.raise();
     stage.expect_fates(comment, &["ignored"]);
     stage.expect_comment(&["edited before docent saw it"]);
     stage.end();
@@ -184,7 +184,7 @@ fn ten_thousand_comments(are_paged: bool) {
     }
     let comment = stage.say("mira", "!testme");
     let began = Instant::now();
-    stage.raise(0);
+    stage.raise();
     stage.expect_run(1, GOOD);
     assert!(began.elapsed().as_secs() < 60, "{:?}", began.elapsed());
     stage.expect_fates(comment, &["accepted"]);

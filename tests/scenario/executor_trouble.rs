@@ -64,7 +64,7 @@ fn an_attempt_that_is_gone_after_a_restart_is_tried_once_more() {
     let lost = stage.running("r1-first-1");
     stage.kill();
     stage.executor.lose(&lost);
-    stage.raise(0);
+    stage.raise();
     stage.expect_run(1, "COMPLETED pass: first-1 lost, first-2 passed, second-1 passed");
     stage.expect_comment(&["### ✔ pass"]);
     stage.end();
@@ -79,7 +79,7 @@ fn an_attempt_that_is_gone_twice_leaves_the_run_unverified() {
         let lost = stage.running(attempt);
         stage.kill();
         stage.executor.lose(&lost);
-        stage.raise(0);
+        stage.raise();
     }
     stage.expect_run(1, "FAILED unverified: first-1 lost, first-2 lost");
     stage.expect_comment(&["### ? unverified"]);
@@ -93,7 +93,7 @@ fn an_attempt_that_runs_on_over_a_restart_is_adopted() {
     stage.say("mira", "!testme");
     let kept = stage.running("r1-first-1");
     stage.kill();
-    stage.raise(0);
+    stage.raise();
     stage.executor.let_end(&kept);
     stage.expect_run(1, GOOD);
     stage.expect_comment(&["### ✔ pass"]);
@@ -110,7 +110,7 @@ fn what_nobody_knows_of_is_removed_at_the_next_start() {
     for name in ["77", "78"] {
         std::fs::create_dir_all(stage.state().join("work").join(name).join("checkout")).unwrap();
     }
-    stage.raise(0);
+    stage.raise();
     stage.say("mira", "!cancel");
     stage.expect_run(1, "CANCELLED unverified: first-1 cancelled");
     stage.end();

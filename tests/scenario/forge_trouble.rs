@@ -22,7 +22,7 @@ fn effects() -> Vec<Effect> {
 fn in_spite_of(method: &str, path: &str) {
     for effect in effects() {
         let mut stage = Stage::set(Setting { patience: Duration::from_secs(5), ..Setting::default() });
-        stage.raise(0);
+        stage.raise();
         stage.until("first poll", |stage| stage.tap().polls() > 1);
         let rule = Misbehaviour::new(effect.clone()).method(method).path(path);
         stage.forge.misbehave(rule.times(2));
@@ -86,12 +86,28 @@ fn in_spite_of_the_statuses() {
 fn a_forge_that_is_down_at_the_start_is_waited_for() {
     let mut stage = Stage::set(Setting::default());
     stage.forge.misbehave(Misbehaviour::status(502));
-    stage.raise(0);
+    stage.raise();
     stage.until("some tries", |stage| stage.forge.requests().len() >= 3);
     stage.forge.behave();
     stage.until("first poll", |stage| stage.tap().polls() > 1);
     stage.say("mira", "!testme");
     stage.expect_run(1, GOOD);
+    stage.expect_comment(&["### ✔ pass"]);
+    stage.end();
+}
+
+#[test]
+fn what_docent_was_doing_goes_on_though_the_forge_is_down_at_the_next_start() {
+    let mut stage = Stage::start();
+    stage.executor.script("first", docent::executor::scripted::Part::exits(0).held());
+    stage.say("mira", "!testme");
+    let running = stage.running("r1-first-1");
+    stage.kill();
+    stage.executor.let_end(&running);
+    stage.forge.misbehave(Misbehaviour::status(502));
+    stage.raise();
+    stage.expect_run(1, GOOD);
+    stage.forge.behave();
     stage.expect_comment(&["### ✔ pass"]);
     stage.end();
 }

@@ -33,7 +33,7 @@ use docent::git::Git;
 use docent::recipes::Shelf;
 use docent::store::{Files, Store};
 use secrecy::SecretString;
-use tap::{Tap, Tapped};
+use tap::{Point, Tap, Tapped};
 use tokio_util::sync::CancellationToken;
 
 pub const REPOSITORY: &str = sample::REPOSITORY;
@@ -131,7 +131,7 @@ impl Stage {
 
     pub fn start_with(setting: Setting) -> Self {
         let mut stage = Self::set(setting);
-        stage.raise(0);
+        stage.raise();
         stage.until("first poll", |stage| stage.has_polled());
         stage
     }
@@ -174,8 +174,13 @@ impl Stage {
         }
     }
 
-    /// Brings docent to life, to die at the point `crash_at` (0: never).
-    pub fn raise(&mut self, crash_at: usize) {
+    /// Brings docent to life.
+    pub fn raise(&mut self) {
+        self.raise_to_die(None);
+    }
+
+    /// Brings docent to life, to die at that point.
+    pub fn raise_to_die(&mut self, crash_at: Option<Point>) {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let tap = Tap::new(crash_at);

@@ -16,12 +16,21 @@ use docent::core::time::Time;
 use docent::executor::{Executor, ExecutorError, Inventory, Job, Observation, Probe};
 use docent::forge::{CloneSource, Cursor, Forge, ForgeError, Poll, Proof, Question, Reporter, Status, Watch};
 
+/// Where to die: at which passing of which point.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Point {
+    /// `transaction`, `before submit`, `after submit`, ….
+    pub name: String,
+    /// Counted from 1.
+    pub count: usize,
+}
+
 /// What one life of a daemon passes through. Clones are the same one.
 #[derive(Clone)]
 pub struct Tap(Arc<Inner>);
 
 struct Inner {
-    crash_at: usize,
+    crash_at: Mutex<Option<Point>>,
     points: Mutex<Vec<String>>,
     has_crashed: AtomicBool,
     /// Something new was polled: transactions are points too until the next poll.
@@ -30,15 +39,23 @@ struct Inner {
 }
 
 impl Tap {
-    /// Crashes at the point of that number, counted from 1; 0: never.
-    pub fn new(crash_at: usize) -> Self {
+    /// Crashes at that point.
+    pub fn new(crash_at: Option<Point>) -> Self {
         Self(Arc::new(Inner {
-            crash_at,
+            crash_at: Mutex::new(crash_at),
             points: Mutex::default(),
             has_crashed: AtomicBool::new(false),
             is_taking_in: AtomicBool::new(false),
             polls: AtomicUsize::new(0),
         }))
+    }
+
+    /// No crash from now on. Says whether there was one.
+    pub fn disarm(&self) -> bool {
+        // Under the lock that every point takes, so that none is passed in between.
+        let _points = self.0.points.lock().unwrap();
+        *self.0.crash_at.lock().unwrap() = None;
+        self.has_crashed()
     }
 
     pub fn has_crashed(&self) -> bool {
@@ -76,7 +93,9 @@ impl Tap {
             return;
         }
         points.push(name.to_owned());
-        if points.len() == self.0.crash_at {
+        let count = points.iter().filter(|point| *point == name).count();
+        let crash_at = self.0.crash_at.lock().unwrap();
+        if crash_at.as_ref().is_some_and(|point| point.name == name && point.count == count) {
             self.0.has_crashed.store(true, Ordering::SeqCst);
         }
     }
