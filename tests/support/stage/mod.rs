@@ -229,7 +229,6 @@ impl Stage {
         Parts {
             store: Store::open(&state_dir.join("docent.db")).unwrap(),
             files: Files::open(&state_dir).unwrap(),
-            retention: time::Duration::days(1),
             clock: tap.clock(move || clock.now() + time::Duration::seconds(lead.load(Ordering::SeqCst))),
             policy: Policy {
                 repositories: BTreeMap::new(),
