@@ -63,11 +63,11 @@ impl Eye {
 
     /// Every comment as it was ever seen; one that was changed stands here twice.
     pub fn comments(&self) -> Vec<&Comment> {
-        let of = |observation| match observation {
-            &Observation::Comment(ref comment) => Some(comment),
-            &Observation::Pull { .. } => None,
-        };
-        self.seen.iter().filter_map(of).collect()
+        let comments = self.seen.iter().filter_map(|observation| match observation {
+            Observation::Comment(comment) => Some(comment),
+            Observation::Pull { .. } => None,
+        });
+        comments.collect()
     }
 
     fn pulls(&self) -> impl DoubleEndedIterator<Item = &PullRequest> {

@@ -66,7 +66,7 @@ pub async fn membership_of_a_team_is_told_to_members_only(site: &Site) {
         eye.examine_kind(CommentKind::Comment, comment, pull, &question).await.teams
     };
     for eye in [&member, &as_owner] {
-        assert_eq!(teams(eye, by_mira).await, [curators.clone()]);
+        assert_eq!(teams(eye, by_mira).await, std::slice::from_ref(&curators));
         assert!(teams(eye, by_stranger).await.is_empty());
     }
     for (what, eye) in
