@@ -14,10 +14,10 @@ mod hostile;
 mod served;
 
 /// Programs at a time.
-const AT_ONCE: usize = 3;
-/// Random deaths of one scenario, one after the other.
-const DEATHS: usize = 4;
+const AT_ONCE: usize = 6;
 const SCENARIOS: usize = 5;
+/// Random deaths of one scenario, one after the other: whether docent was ready by then, or still trying out its engine.
+const DEATHS: [bool; 4] = [true, false, true, true];
 
 /// The boundaries of the crash table, as they are seen from outside.
 const MOMENTS: &[(&str, fn(&Served, &Sight) -> bool)] = &[
@@ -60,7 +60,7 @@ impl Served {
         self.until("two more polls", |served| polls(served) >= before + 2);
         assert_eq!(self.stop(), Some(0));
         let sight = self.look().unwrap();
-        let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap();
+        let log = self.log();
         assert!(sight.open.is_empty(), "{:?}", sight.open);
         let runs: Vec<_> = sight.runs.iter().map(|run| (&run["phase"], &run["verdict"])).collect();
         assert!(runs.len() == 1 && runs[0].0 == "COMPLETED" && runs[0].1 == "pass", "{runs:?}\n{log}");
@@ -111,7 +111,10 @@ fn at_random(seed: u64, start: &dyn Fn() -> Served) {
     let served = start();
     served.say("!testme");
     let mut state = seed;
-    for _ in 0..DEATHS {
+    for is_ready in DEATHS {
+        if is_ready {
+            served.until("docent to be ready", Served::is_ready);
+        }
         // Knuth's multiplier: enough chance for this.
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         std::thread::sleep(Duration::from_millis((state >> 33) % 3000));

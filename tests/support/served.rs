@@ -1,6 +1,6 @@
 //! `docent serve` as a process of its own, against the embedded forge in this one, watched through its database.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -11,7 +11,7 @@ use docent::demo::sample::{self, Sample};
 use secrecy::ExposeSecret;
 use serde_json::Value;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Two tiers that take a moment.
 const RECIPE: &str = r#"
@@ -68,6 +68,8 @@ pub struct Served {
     pub sample: Sample,
     pub folder: tempfile::TempDir,
     child: RefCell<Option<Child>>,
+    /// Length of the log when the present docent was started.
+    log_before: Cell<usize>,
 }
 
 impl Served {
@@ -77,7 +79,7 @@ impl Served {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let forge = runtime.block_on(EmbeddedForge::start(&folder.path().join("forge"), 0)).unwrap();
         let sample = sample::sample(&forge);
-        let served = Self { forge, sample, folder, child: RefCell::default() };
+        let served = Self { forge, sample, folder, child: RefCell::default(), log_before: Cell::new(0) };
         served.configure(executor);
         if let Some(images) = images {
             std::os::unix::fs::symlink(images, served.state().join("images")).unwrap();
@@ -137,6 +139,7 @@ impl Served {
 
     /// Starts docent.
     pub fn raise(&self) {
+        self.log_before.set(self.log().len());
         let log = File::options().create(true).append(true).open(self.folder.path().join("log")).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_docent"))
             .arg("serve")
@@ -148,6 +151,15 @@ impl Served {
             .spawn()
             .unwrap();
         assert!(self.child.replace(Some(child)).is_none(), "docent is running already");
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    /// Whether the present docent has said that it begins to watch.
+    pub fn is_ready(&self) -> bool {
+        self.log()[self.log_before.get()..].contains(" ready ")
     }
 
     /// `kill -9`.
@@ -203,8 +215,7 @@ impl Served {
         let end = Instant::now() + PATIENCE;
         while !is_there(self) {
             if Instant::now() >= end {
-                let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
-                panic!("there is still no {what}\n{:#?}\n{log}", self.look());
+                panic!("there is still no {what}\n{:#?}\n{}", self.look(), self.log());
             }
             std::thread::sleep(Duration::from_millis(3));
         }

@@ -40,7 +40,7 @@ pub const REPOSITORY: &str = sample::REPOSITORY;
 pub const FORGE: &str = "demo";
 /// Stands hidden in every comment of docent.
 pub const MARKER: &str = "docent-0123456789abcdef";
-const PATIENCE: Duration = Duration::from_secs(40);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 type StagedDaemon = Daemon<Tapped<AnyForge>, Tapped<AnyReporter>, Tapped<Scripted>>;
 
