@@ -136,7 +136,7 @@ impl Bench {
         Running {
             child,
             is_in_engine: self.executor == "container",
-            attempt: format!("1-{tier}-1"),
+            attempt: format!("r1-{tier}-1"),
             said,
             output,
         }

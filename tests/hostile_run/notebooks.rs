@@ -40,28 +40,28 @@ pub fn are_contained_and_named(executor: &'static str) {
     };
     let repo = bench.path("repo");
     repository(&repo, &bench.mark);
-    let tier = format!("notebooks-{}", bench.mark);
-    recipe(&bench, "plain", &tier, "");
-    recipe(&bench, "more", &tier, &fs::read_to_string(fixture("opt_in.toml")).unwrap());
+    let (plain, more) = (format!("plain-{}", bench.mark), format!("more-{}", bench.mark));
+    recipe(&bench, "plain", &plain, "");
+    recipe(&bench, "more", &more, &fs::read_to_string(fixture("opt_in.toml")).unwrap());
     let settings = |name| {
         format!("[recipes.{name}.settings]\ncell_timeout = \"12s\"\noutput_limit = \"256KiB\"\nat_once = 1\n")
     };
-    let once = bench.start(&repo, "plain", &tier, &settings("plain"), &[]);
-    let again = bench.start(&repo, "more", &tier, &settings("more"), &["--extra-tests"]);
+    let once = bench.start(&repo, "plain", &plain, &settings("plain"), &[]);
+    let again = bench.start(&repo, "more", &more, &settings("more"), &["--extra-tests"]);
     let once = std::thread::spawn(move || once.wait(600));
     let again = again.wait(600);
     let once = once.join().unwrap();
 
     let expected: BTreeMap<&str, (&str, &str)> =
         ENDS.iter().map(|(name, outcome, class)| (*name, (*outcome, *class))).collect();
-    for ran in [&once, &again] {
-        assert_eq!(ends(ran, &tier), expected, "{executor}: {}", ran.said);
+    for (ran, tier) in [(&once, &plain), (&again, &more)] {
+        assert_eq!(ends(ran, tier), expected, "{executor}: {}", ran.said);
         assert_eq!((ran.code, ran.result["verdict"].as_str()), (1, Some("fail")), "{}", ran.said);
-        assert_eq!(ran.ending(&tier), ("failed".into(), "ended with code 1".into(), "fail".into()));
+        assert_eq!(ran.ending(tier), ("failed".into(), "ended with code 1".into(), "fail".into()));
         bench.assert_no_secret(ran);
-        messages(ran, &tier);
+        messages(ran, tier);
     }
-    report::names(&tier, serde_json::from_value(once.tier(&tier)["tests"].clone()).unwrap());
+    report::names(&plain, serde_json::from_value(once.tier(&plain)["tests"].clone()).unwrap());
     opt_in(&again);
     bench.assert_nothing_left(&[&once, &again]);
 }
