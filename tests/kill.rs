@@ -19,8 +19,11 @@ const SCENARIOS: usize = 5;
 /// Random deaths of one scenario, one after the other: whether docent was ready by then, or still trying out its engine.
 const DEATHS: [bool; 4] = [true, false, true, true];
 
+/// Whether a moment has come.
+type Signal = fn(&Served, &Sight) -> bool;
+
 /// The boundaries of the crash table, as they are seen from outside.
-const MOMENTS: &[(&str, fn(&Served, &Sight) -> bool)] = &[
+const MOMENTS: &[(&str, Signal)] = &[
     ("the comment is on record", |_, sight| !sight.comments.is_empty()),
     ("the comment is to be examined", |_, sight| sight.is_open("examine/")),
     ("the commit is to be fetched", |_, sight| sight.is_open("prepare/")),
