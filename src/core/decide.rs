@@ -131,7 +131,15 @@ impl Deciding<'_> {
     }
 
     fn action_failed(&mut self, action: &Action, tries: u32, fault: &Fault) {
+        // What is to stop is not tried again: it comes to its end now.
+        let run = match action {
+            Action::Prepare { run } => Some(run),
+            Action::Execute { attempt } => Some(&attempt.run),
+            _ => None,
+        };
+        let is_to_stop = run.and_then(|run| self.world.runs.get(run)).is_some_and(|run| run.cancel.is_some());
         match backoff::after(action, tries, fault) {
+            _ if is_to_stop => self.given_up(action, fault),
             Retry::After(wait) => self.act_at(action.clone(), self.now + wait, tries + 1),
             Retry::Never => self.given_up(action, fault),
         }

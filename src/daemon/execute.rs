@@ -14,7 +14,7 @@ use crate::core::run::{Attempt, Kept, Run, TierRun};
 use crate::executor::{Executor, Job, Observation};
 use crate::forge::{Forge, Reporter};
 
-/// What a step may leave in `/out`, in bytes; beyond it the attempt errs instead of filling our disk.
+/// What a step may leave in `/out`, in bytes; what is beyond it is left out, and named in a file beside the rest.
 const MAX_COLLECTED: u64 = 2 << 30;
 
 impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F, R, E> {

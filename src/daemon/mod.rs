@@ -101,14 +101,11 @@ struct Inner<F, R, E> {
     halt: CancellationToken,
     /// Something was put into the outbox.
     outbox: Notify,
-    /// A poll is wanted now, by forge.
-    pokes: BTreeMap<String, Notify>,
 }
 
 impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F, R, E> {
     /// A daemon that has not begun.
     pub fn new(parts: Parts<F, R, E>) -> Self {
-        let pokes = parts.forges.keys().map(|name| (name.clone(), Notify::new())).collect();
         Self(Arc::new(Inner {
             store: parts.store,
             files: parts.files,
@@ -127,7 +124,6 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
             flights: Mutex::default(),
             halt: CancellationToken::new(),
             outbox: Notify::new(),
-            pokes,
         }))
     }
 

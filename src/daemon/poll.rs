@@ -159,11 +159,7 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
             if let Err(error) = self.0.store.polled(name.to_owned(), cursor, heartbeat, began_at).await {
                 tracing::error!(forge = name, %error, "the poll could not be recorded; it will be repeated");
             }
-            let poke = self.0.pokes.get(name);
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = async { match poke { Some(poke) => poke.notified().await, None => std::future::pending().await } } => {}
-            }
+            tokio::time::sleep(pause).await;
         }
     }
 

@@ -44,7 +44,7 @@ pub struct RepositoryCursor {
 pub struct Watch<'a> {
     /// All repositories of this forge, resolved.
     pub repositories: &'a [Repository],
-    /// Read these whole in this poll, whatever the feed says: pull requests with a live run, and the slow lane.
+    /// Read these whole in this poll, whatever the feed says: the slow lane.
     pub reconcile: &'a [RepositoryId],
 }
 

@@ -359,6 +359,17 @@ fn cancelling_ends_a_run_wherever_it_is() {
 }
 
 #[test]
+fn what_is_to_stop_is_not_tried_again() {
+    let mut bench = Bench::new();
+    bench.see(1, 'a');
+    bench.say(1, 1, MIRA, "!testme");
+    bench.say(2, 1, MIRA, "!cancel");
+    let fault = Fault { is_passing: true, is_the_authors: false, retry_after: None, text: "down".into() };
+    bench.event(&Event::ActionFailed { action: Action::Prepare { run: RunId(1) }, tries: 0, fault });
+    assert_eq!(bench.run(1).phase, Phase::Releasing);
+}
+
+#[test]
 fn a_newer_run_takes_the_place_of_an_older_one() {
     let mut bench = Bench::new();
     bench.see(1, 'a');
