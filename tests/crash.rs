@@ -47,7 +47,7 @@ impl Play {
         let work = || {
             while let Some(name) = { names.lock().unwrap().pop() } {
                 let deaths =
-                    (1..).take_while(|count| self.once(&Point { name: name.to_owned(), count: *count }));
+                    (1..=MOST).take_while(|count| self.once(&Point { name: name.to_owned(), count: *count }));
                 let deaths = deaths.count();
                 println!("died {deaths} times at: {name}");
                 assert!(deaths > 0, "never came to: {name}");

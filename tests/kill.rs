@@ -20,10 +20,10 @@ const SCENARIOS: usize = 5;
 const DEATHS: [bool; 4] = [true, false, true, true];
 
 /// Whether a moment has come.
-type Signal = fn(&Served, &Sight) -> bool;
+type IsNow = fn(&Served, &Sight) -> bool;
 
 /// The boundaries of the crash table, as they are seen from outside.
-const MOMENTS: &[(&str, Signal)] = &[
+const MOMENTS: &[(&str, IsNow)] = &[
     ("the comment is on record", |_, sight| !sight.comments.is_empty()),
     ("the comment is to be examined", |_, sight| sight.is_open("examine/")),
     ("the commit is to be fetched", |_, sight| sight.is_open("prepare/")),
@@ -91,7 +91,7 @@ fn left_at_the_engine(instance: &str) -> String {
 }
 
 /// Kills docent at the moment, if it comes to be seen, and lets the next one finish.
-fn at(moment: &str, is_now: fn(&Served, &Sight) -> bool, start: &dyn Fn() -> Served) {
+fn at(moment: &str, is_now: IsNow, start: &dyn Fn() -> Served) {
     let served = start();
     served.say("!testme");
     let has_died = std::cell::Cell::new(false);
