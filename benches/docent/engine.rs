@@ -18,12 +18,13 @@ use docent::demo::forge::{EmbeddedForge, Right};
 use docent::executor::container::{Container, Settings};
 use futures_util::StreamExt;
 
-use super::figure::{Figure, Spread};
+use super::figure::{Figure, Figures, Spread};
 use super::process::Docent;
 use super::tiny;
 
 const REPOSITORY: &str = "astro/notebooks";
-/// Rounds of each kind; docent and the engine alone take turns, so that both meet the same machine.
+/// Rounds of each kind, unless `DOCENT_BENCH_ROUNDS` says otherwise; docent and the engine alone take turns, so that both
+/// meet the same machine.
 const ROUNDS: usize = 10;
 const PATIENCE: Duration = Duration::from_secs(120);
 const LATENCY: &str = "comment seen to container started, above the engine's own";
@@ -34,27 +35,29 @@ const STEPS: [(&str, &[&str], Option<f64>); 2] =
     [("sleep 1", &["sleep", "1"], Some(1.15)), ("true", &["true"], None)];
 
 /// Latency and overhead.
-pub async fn figures() -> anyhow::Result<Vec<Figure>> {
+pub async fn measure(figures: &mut Figures) -> anyhow::Result<()> {
     let engine = match Container::connect(Settings::new("bench")).await {
         Ok(engine) => engine,
         Err(error) => {
             let why = error.to_string();
-            return Ok(vec![Figure::not_run(LATENCY, &why), Figure::not_run(OVERHEAD, &why)]);
+            figures.add(Figure::not_run(LATENCY, &why));
+            figures.add(Figure::not_run(OVERHEAD, &why));
+            return Ok(());
         }
     };
     tiny::ensure_image(&engine).await.map_err(|why| anyhow::anyhow!("making {}: {why}", tiny::TINY))?;
     let docker = engine.engine().docker.clone();
-    let mut figures = Vec::new();
     for (name, command, target) in STEPS {
-        println!("a tier that runs `{name}`, {ROUNDS} times, and as often without docent");
+        let rounds = rounds();
+        println!("a tier that runs `{name}`, {rounds} times, and as often without docent");
         let stage = Stage::set(command, docker.clone()).await?;
-        let measured = stage.measure(command).await?;
+        let measured = stage.measure(command, rounds).await?;
         if target.is_some() {
-            figures.push(measured.latency()?);
+            figures.add(measured.latency()?);
         }
-        figures.push(measured.overhead(name, target)?);
+        figures.add(measured.overhead(name, target)?);
     }
-    Ok(figures)
+    Ok(())
 }
 
 /// A docent that watches one pull request on an embedded forge.
@@ -98,6 +101,10 @@ impl Measured {
     }
 }
 
+fn rounds() -> usize {
+    std::env::var("DOCENT_BENCH_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(ROUNDS)
+}
+
 fn spread(values: &[Duration]) -> anyhow::Result<Spread> {
     Spread::of(values.iter().copied()).context("nothing was measured")
 }
@@ -139,11 +146,11 @@ impl Stage {
         Ok(Self { forge, pull, docent, docker, _folder: folder })
     }
 
-    async fn measure(&self, command: &[&str]) -> anyhow::Result<Measured> {
+    async fn measure(&self, command: &[&str], rounds: usize) -> anyhow::Result<Measured> {
         let mut measured = Measured::default();
         let instance = self.docent.store.setting("instance", String::new).await?;
         // The first round warms everything up and counts for nothing.
-        for round in 0..=ROUNDS {
+        for round in 0..=rounds {
             let mut own = Measured::default();
             self.with_docent(&instance, &mut own).await?;
             own.engine.push(self.engine_alone(command).await?);
@@ -162,7 +169,6 @@ impl Stage {
         let label = format!("docent.instance={instance}");
         let filters = HashMap::from([("event", vec!["start"]), ("label", vec![label.as_str()])]);
         let mut events = self.docker.events(Some(EventsOptionsBuilder::default().filters(&filters).build()));
-        // The forge writes whole seconds: a comment in the second of the one before would not be newer for certain.
         let docker = self.docker.clone();
         let started = tokio::spawn(async move {
             let event = events.next().await.context("the engine stopped telling")??;

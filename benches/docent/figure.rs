@@ -38,13 +38,31 @@ impl Figure {
         Self { is_strict: true, ..Self::not_run(what, why) }
     }
 
-    /// To be mended before anything else.
-    pub fn is_defect(&self) -> bool {
+    fn is_defect(&self) -> bool {
         self.is_strict && (self.value.is_none() || self.is_over())
     }
 
     fn is_over(&self) -> bool {
         matches!((self.value, self.target), (Some(value), Some(target)) if value > target)
+    }
+}
+
+/// Those measured so far. Each is shown at once: a run that is cut short has said what it knew.
+#[derive(Debug, Default)]
+pub struct Figures {
+    has_defect: bool,
+}
+
+impl Figures {
+    /// Shows it.
+    pub fn add(&mut self, figure: Figure) {
+        println!("{figure}");
+        self.has_defect |= figure.is_defect();
+    }
+
+    /// One of them is to be mended before anything else.
+    pub fn has_defect(&self) -> bool {
+        self.has_defect
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::double::Double;
-use super::figure::Figure;
+use super::figure::{Figure, Figures};
 use super::plain;
 use super::process::{Docent, Memory};
 
@@ -35,7 +35,7 @@ impl Idle {
 }
 
 /// Requests, CPU and memory of watching.
-pub async fn figures() -> anyhow::Result<Vec<Figure>> {
+pub async fn measure(figures: &mut Figures) -> anyhow::Result<()> {
     let double = Double::start().await?;
     println!("watching {MANY} idle repositories, for {CYCLES} polls a second apart: gitea");
     let nothing = watch(&double, "gitea", 0).await?;
@@ -44,26 +44,24 @@ pub async fn figures() -> anyhow::Result<Vec<Figure>> {
     let github = watch(&double, "github", MANY).await?;
 
     let cycles = CYCLES as u64;
-    let mut figures = vec![
-        Figure::count(
-            "requests per idle cycle, 1,000 repositories of a Gitea owner",
-            gitea.requests as f64 / cycles as f64,
-            2.0,
-            format!("{} requests in {cycles} cycles", gitea.requests),
-        ),
-        Figure::count(
-            "queries per idle cycle, 1,000 repositories of GitHub",
-            github.requests as f64 / cycles as f64,
-            10.0,
-            format!("{} queries in {cycles} cycles", github.requests),
-        ),
-    ];
+    figures.add(Figure::count(
+        "requests per idle cycle, 1,000 repositories of a Gitea owner",
+        gitea.requests as f64 / cycles as f64,
+        2.0,
+        format!("{} requests in {cycles} cycles", gitea.requests),
+    ));
+    figures.add(Figure::count(
+        "queries per idle cycle, 1,000 repositories of GitHub",
+        github.requests as f64 / cycles as f64,
+        10.0,
+        format!("{} queries in {cycles} cycles", github.requests),
+    ));
     let base = nothing.cpu_of_a_cycle();
     for (forge, idle) in [("Gitea", &gitea), ("GitHub", &github)] {
         let (requests, bytes) = (idle.requests / cycles, idle.bytes / idle.requests.max(1));
         let plain = plain::measure(&double.url, requests, bytes).await?;
         let cpu = idle.cpu_of_a_cycle().saturating_sub(base);
-        figures.push(Figure::noisy(
+        figures.add(Figure::noisy(
             &format!("CPU per idle repository and cycle, {forge}"),
             cpu.as_secs_f64() * 1e6 / MANY as f64,
             "µs",
@@ -74,7 +72,7 @@ pub async fn figures() -> anyhow::Result<Vec<Figure>> {
                 base.as_secs_f64() * 1e3
             ),
         ));
-        figures.push(Figure::noisy(
+        figures.add(Figure::noisy(
             &format!("CPU of a cycle over plain fetching, {forge}"),
             cpu.as_secs_f64() / plain.as_secs_f64(),
             "×",
@@ -86,7 +84,7 @@ pub async fn figures() -> anyhow::Result<Vec<Figure>> {
         ));
     }
     for (forge, idle) in [("Gitea", &gitea), ("GitHub", &github)] {
-        figures.push(Figure::noisy(
+        figures.add(Figure::noisy(
             &format!("resident memory with 1,000 repositories, {forge}"),
             megabytes(idle.memory.resident),
             "MB",
@@ -99,7 +97,7 @@ pub async fn figures() -> anyhow::Result<Vec<Figure>> {
             ),
         ));
     }
-    Ok(figures)
+    Ok(())
 }
 
 fn megabytes(bytes: u64) -> f64 {

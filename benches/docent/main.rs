@@ -12,7 +12,7 @@ mod tiny;
 
 use std::process::ExitCode;
 
-use figure::Figure;
+use figure::{Figure, Figures};
 
 fn main() -> anyhow::Result<ExitCode> {
     // This program again, as the plain loop that docent is compared with.
@@ -20,19 +20,12 @@ fn main() -> anyhow::Result<ExitCode> {
         return plain::main(&url.to_string_lossy());
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let mut figures = Vec::new();
-    for (what, measured) in
-        [("watching", runtime.block_on(idle::figures())), ("running", runtime.block_on(engine::figures()))]
-    {
-        match measured {
-            Ok(found) => figures.extend(found),
-            Err(error) => figures.push(Figure::failed(what, &format!("{error:#}"))),
-        }
+    let mut figures = Figures::default();
+    if let Err(error) = runtime.block_on(idle::measure(&mut figures)) {
+        figures.add(Figure::failed("watching", &format!("{error:#}")));
     }
-    println!();
-    for figure in &figures {
-        println!("{figure}");
+    if let Err(error) = runtime.block_on(engine::measure(&mut figures)) {
+        figures.add(Figure::failed("running", &format!("{error:#}")));
     }
-    println!();
-    Ok(if figures.iter().any(Figure::is_defect) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if figures.has_defect() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

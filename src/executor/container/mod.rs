@@ -131,19 +131,9 @@ impl Container {
 
     async fn start(&self, job: &Job, names: &Names) -> Result<(), ExecutorError> {
         let docker = &self.engine.docker;
-        for place in Place::all(job.environment) {
-            let request = VolumeCreateRequest {
-                name: Some(names.volume(place)),
-                labels: Some(names.labels_of_volume(place)),
-                ..Default::default()
-            };
-            match docker.create_volume(request).await {
-                Ok(_) => {}
-                // The environment is there already; Podman refuses where Docker agrees.
-                Err(_) if docker.inspect_volume(&names.volume(place)).await.is_ok() => {}
-                Err(error) => return Err(failed("making a volume")(error)),
-            }
-        }
+        let places = Place::all(job.environment);
+        futures_util::future::try_join_all(places.into_iter().map(|place| self.make_volume(names, place)))
+            .await?;
         let access = match job.network {
             Network::None => Default::default(),
             Network::Index | Network::Egress => {
@@ -172,6 +162,21 @@ impl Container {
             .start_container(&names.container(), None::<StartContainerOptions>)
             .await
             .map_err(failed(format!("starting {}", job.attempt)))
+    }
+
+    async fn make_volume(&self, names: &Names, place: Place) -> Result<(), ExecutorError> {
+        let docker = &self.engine.docker;
+        let request = VolumeCreateRequest {
+            name: Some(names.volume(place)),
+            labels: Some(names.labels_of_volume(place)),
+            ..Default::default()
+        };
+        match docker.create_volume(request).await {
+            Ok(_) => Ok(()),
+            // The environment is there already; Podman refuses where Docker agrees.
+            Err(_) if docker.inspect_volume(&names.volume(place)).await.is_ok() => Ok(()),
+            Err(error) => Err(failed("making a volume")(error)),
+        }
     }
 
     async fn load(&self, profile: &Profile<'_>) -> Result<(), ExecutorError> {

@@ -113,12 +113,17 @@ async fn remove_once(docker: &Docker, found: &Found) -> Result<Option<String>, E
 
 async fn find(docker: &Docker, labels: &[String]) -> Result<Found, ExecutorError> {
     let filters: HashMap<String, Vec<String>> = HashMap::from([("label".to_owned(), labels.to_vec())]);
-    let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
-    let containers = docker.list_containers(Some(options)).await.map_err(failed("listing containers"))?;
-    let options = ListVolumesOptions { filters: Some(filters.clone()) };
-    let volumes = docker.list_volumes(Some(options)).await.map_err(failed("listing volumes"))?;
-    let options = ListNetworksOptions { filters: Some(filters) };
-    let networks = docker.list_networks(Some(options)).await.map_err(failed("listing networks"))?;
+    let of_containers = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
+    let of_volumes = ListVolumesOptions { filters: Some(filters.clone()) };
+    let of_networks = ListNetworksOptions { filters: Some(filters) };
+    let (containers, volumes, networks) = tokio::join!(
+        docker.list_containers(Some(of_containers)),
+        docker.list_volumes(Some(of_volumes)),
+        docker.list_networks(Some(of_networks)),
+    );
+    let containers = containers.map_err(failed("listing containers"))?;
+    let volumes = volumes.map_err(failed("listing volumes"))?;
+    let networks = networks.map_err(failed("listing networks"))?;
     let found = Found {
         containers: containers
             .into_iter()
