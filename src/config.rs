@@ -48,8 +48,6 @@ pub struct ForgeConfig {
     pub kind: ForgeKind,
     /// Its address in a browser.
     pub url: Url,
-    /// The address of a GitHub Enterprise server's API, where it does not follow from `url`.
-    pub api_url: Option<Url>,
     /// How often to poll when nothing is going on.
     pub poll_interval: Duration,
     /// Name of the watch credential: a token, or the private key of a GitHub App. None: anonymous.

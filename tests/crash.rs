@@ -14,6 +14,9 @@ mod stage;
 /// Scenarios at a time: they mostly wait.
 const AT_ONCE: usize = 6;
 
+/// Deaths at one point. Only the transactions of polls are more, and those beyond are of polls that bring nothing new.
+const MOST: usize = 20;
+
 /// A scenario: what happens until the death, and what is expected after it.
 #[derive(Clone, Copy)]
 struct Play {

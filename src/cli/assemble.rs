@@ -171,7 +171,7 @@ pub fn forge_settings(forge: &ForgeConfig, secret: Option<SecretString>, is_watc
             config::ForgeKind::GitHub => ForgeKind::GitHub,
             config::ForgeKind::Gitea => ForgeKind::Gitea,
         },
-        url: forge.api_url.clone().unwrap_or_else(|| forge.url.clone()),
+        url: forge.url.clone(),
         credential,
         own_account: forge.own_account,
         bounds: Bounds::default(),

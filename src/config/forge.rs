@@ -42,10 +42,6 @@ fn forge(table: &Table<'_, '_, '_>, name: String) -> Option<ForgeConfig> {
     } else {
         safe_address(table, "url", may_be_plain)
     };
-    let api_url = safe_address(table, "api_url", may_be_plain);
-    if api_url.is_some() && kind == Some(ForgeKind::Gitea) {
-        table.mistake("api_url", "api_url is for GitHub Enterprise: this forge's API is found from url");
-    }
     let app = app(table, kind);
     let (watch_credential, report_credential) =
         (credential(table, "watch_credential"), credential(table, "report_credential"));
@@ -62,7 +58,6 @@ fn forge(table: &Table<'_, '_, '_>, name: String) -> Option<ForgeConfig> {
         name,
         kind: kind.unwrap_or(ForgeKind::Gitea),
         url: url.or_else(|| Url::parse("https://github.com").ok())?,
-        api_url,
         poll_interval: poll_interval(table),
         watch_credential,
         report_credential,
