@@ -85,7 +85,7 @@ pub async fn demo(arguments: &Demo) -> Result<ExitCode, Trouble> {
 }
 
 /// Ends at the first TERM or INT after this call.
-fn interrupted() -> std::io::Result<impl Future<Output = ()>> {
+pub(super) fn interrupted() -> std::io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     Ok(async move {

@@ -190,6 +190,9 @@ async fn follow(daemon: &super::serve::AnyDaemon, store: &Store, files: &Files) 
     }
     bar.enable_steady_tick(Duration::from_millis(120));
     let mut shown: Option<String> = None;
+    // Listened to without a break: what came while this looks at the run would be lost.
+    let interrupt = super::demo::interrupted()?;
+    tokio::pin!(interrupt);
     let mut interrupted = false;
     let mut lines = Lines::default();
     loop {
@@ -215,7 +218,7 @@ async fn follow(daemon: &super::serve::AnyDaemon, store: &Store, files: &Files) 
         }
         tokio::select! {
             () = tokio::time::sleep(Duration::from_millis(150)) => {}
-            _ = tokio::signal::ctrl_c(), if !interrupted => {
+            () = &mut interrupt, if !interrupted => {
                 interrupted = true;
                 daemon.step(Event::OperatorAsked { ask: Ask::Cancel { run: RunId(1) } }, None).await?;
             }
