@@ -1,7 +1,7 @@
 //! The pages: what docent is doing, read from the store and shown to people without any script being needed.
 //!
 //! Everything here only reads. Almost every word on the pages is a stranger's, so three things hold everywhere: views
-//! carry strangers' words as [`text::Shown`] alone, templates escape, and the browser is told to load and run nothing but
+//! carry strangers' words as `text::Shown` alone, templates escape, and the browser is told to load and run nothing but
 //! docent's own two files.
 
 mod assets;
