@@ -35,7 +35,9 @@ pub enum RecipeCommand {
 
 /// Carries it out.
 pub async fn recipe(named: Option<&Path>, command: &RecipeCommand) -> Result<ExitCode, Trouble> {
-    let config = here_config(named)?;
+    // These are the operator's: the configuration in this folder counts, as it does for the daemon.
+    let found = named.map(Path::to_owned).or_else(|| crate::config::find(None).ok());
+    let config = here_config(found.as_deref())?;
     let shelf = assemble::load_shelf(&config, &config.state_dir)?;
     match command {
         RecipeCommand::List { json: true } => {
