@@ -382,7 +382,7 @@ async fn a_push_and_a_command_in_one_breath(story: &Story) {
     let (thread, _) = story.open("breath", "good").await;
     let pushed = thread.push("good again").await;
     thread.say(&story.mira, "!testme").await;
-    let (_, text) = thread.until(&["of `mira`"]).await;
+    let (_, text) = thread.until(&["by `mira`"]).await;
     let (_, text) =
         if text.contains("being looked at") { thread.until(&["accepted as run"]).await } else { (0, text) };
     // The forge writes the push down up to two seconds after it, so that the order may be the other way round, or unknown:
