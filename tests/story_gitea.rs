@@ -228,6 +228,12 @@ async fn the_whole_story() {
         a_push_and_a_command_in_one_breath(&story),
     );
     a_push_after_the_comment_is_asked_about(&story, &daemon).await;
+    // A report is sent before the run is torn down.
+    let engine = Container::connect(Settings::new(story.installation.instance())).await.unwrap();
+    let end = Instant::now() + Duration::from_secs(60);
+    while engine.list().await.unwrap() != Inventory::default() && Instant::now() < end {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
     let status = daemon.stop();
     assert!(status.success(), "{status}: {}", daemon.said());
 
@@ -247,7 +253,6 @@ async fn the_whole_story() {
     }
 
     // Nothing of it is left at the engine.
-    let engine = Container::connect(Settings::new(story.installation.instance())).await.unwrap();
     assert_eq!(engine.list().await.unwrap(), Inventory::default());
     let label = format!("label=docent.instance={}", story.installation.instance());
     for kind in [&["ps", "-a"][..], &["volume", "ls"], &["network", "ls"]] {
