@@ -198,6 +198,14 @@ pub fn reporter(forge: &ForgeConfig, secrets: &Secrets) -> Result<Option<AnyRepo
     AnyReporter::new(&settings).map(Some).map_err(|error| Trouble::Usage(error.to_string()))
 }
 
+/// What an operator should know of a report credential that may not say whose it is.
+pub fn unknown_account(forge: &str) -> String {
+    format!(
+        "the report credential of {forge} may not say whose it is: set own_account to the number of its account, or \
+         somebody else's comment that carries docent's marker could be taken for docent's own and edited"
+    )
+}
+
 /// All parts of a daemon.
 pub async fn parts(
     config: &Config,

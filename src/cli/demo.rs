@@ -11,6 +11,7 @@ use super::Trouble;
 use super::assemble;
 use super::outcome::code_of;
 use super::recipe::kind_of;
+use super::scratch::{Scratch, sweep};
 use super::serve::{ForgesDown, log, start};
 use crate::config::{self, Config, ExecutorKind};
 use crate::core::id::RunId;
@@ -42,7 +43,8 @@ pub async fn demo(arguments: &Demo) -> Result<ExitCode, Trouble> {
     // From here on an interrupt must not end the process before everything is put away.
     let interrupted = interrupted()?;
     tokio::pin!(interrupted);
-    let scratch = tempfile::Builder::new().prefix("docent-demo-").tempdir()?;
+    let home = super::run::own_state_dir();
+    let scratch = Scratch::new(&home)?;
     let port = if arguments.port == 0 { 0 } else { arguments.port.saturating_add(1) };
     let forge = EmbeddedForge::start(&scratch.path().join("forge"), port).await.map_err(|error| {
         Trouble::Usage(format!("the embedded forge cannot use port {port} ({error}): try --port"))
@@ -52,10 +54,13 @@ pub async fn demo(arguments: &Demo) -> Result<ExitCode, Trouble> {
     let pages_port = if arguments.port == 0 { free_port()? } else { arguments.port };
     let config = configuration(scratch.path(), &forge, &sample, pages_port, kind)?;
     tokio::select! {
-        made = make_image(&config) => made?,
+        made = make_image(&config, &home) => made?,
         () = &mut interrupted => return Err(Trouble::Machinery(anyhow::anyhow!("interrupted"))),
     }
 
+    println!("trying which limits bind here; this takes some seconds");
+    let instance = scratch.instance().to_owned();
+    assemble::open_store(&config)?.setting("instance", || instance).await?;
     let started = start(&config, ForgesDown::Fail).await?;
     let pages = format!("http://{}", started.address()?);
     let pull = format!("{}/{}/pulls/{}", forge.url(), sample.repository, sample.pull);
@@ -147,21 +152,17 @@ fn configuration(
     let mut config = config::parse("demo", &text).map_err(|mistakes| {
         Trouble::Usage(mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
     })?;
-    config.state_dir = folder.join("state");
+    config.state_dir = folder.to_owned();
     config.credentials_dir = Some(credentials);
     config.executor = kind;
-    std::fs::create_dir_all(&config.state_dir)?;
     Ok(config)
 }
 
 /// Makes the image of the sample's recipe if it is not there. A sandbox keeps its images with the person, so that the second
 /// demo does not make them again.
-async fn make_image(config: &Config) -> Result<(), Trouble> {
-    let home = super::run::here_config(None)?.state_dir;
-    let images = home.join("images");
-    std::fs::create_dir_all(&images)?;
-    std::os::unix::fs::symlink(&images, config.state_dir.join("images"))?;
+async fn make_image(config: &Config, home: &Path) -> Result<(), Trouble> {
     let shelf = assemble::load_shelf(config, &config.state_dir)?;
+    sweep(home, None, &shelf).await;
     let executor = assemble::executor(config.executor, None, &config.state_dir, "demo", &shelf).await?;
     println!(
         "untrusted code runs in {}",
@@ -175,7 +176,7 @@ async fn make_image(config: &Config) -> Result<(), Trouble> {
     };
     if !assemble::has_image(&executor, &recipe.image).await? {
         println!("making the image {}, once", recipe.image);
-        assemble::build_image(&executor, build, &home, &mut |line| println!("  {line}")).await?;
+        assemble::build_image(&executor, build, home, &mut |line| println!("  {line}")).await?;
     }
     Ok(())
 }

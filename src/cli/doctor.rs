@@ -178,16 +178,20 @@ async fn look_at(config: &Config, forge: &ForgeConfig, probe: bool, findings: &m
         probed(config, forge, findings).await;
     }
     match assemble::reporter(forge, &secrets) {
-        Ok(Some(reporter)) => match reporter.account().await {
-            Ok(actor) => {
-                let how = format!("account {} ({})", actor.login, actor.number);
-                findings.add(Health::Good, format!("forge {}: report credential", forge.name), how);
-            }
-            Err(error) => {
-                let how = format!("may not say whose it is ({error}); own_account can");
-                findings.add(Health::Note, format!("forge {}: report credential", forge.name), how);
-            }
-        },
+        Ok(Some(reporter)) => {
+            let (health, how) = match (reporter.account().await, forge.own_account) {
+                (Ok(actor), Some(own)) if actor.number != own => {
+                    let how = format!("account {} ({}), not own_account = {own}", actor.login, actor.number);
+                    (Health::Bad, how)
+                }
+                (Ok(actor), _) => (Health::Good, format!("account {} ({})", actor.login, actor.number)),
+                (Err(_), Some(own)) => (Health::Good, format!("account {own}, as own_account says")),
+                (Err(error), None) => {
+                    (Health::Note, format!("{} ({error})", assemble::unknown_account(&forge.name)))
+                }
+            };
+            findings.add(health, format!("forge {}: report credential", forge.name), how);
+        }
         Ok(None) => {
             let how = "none: results are on the pages only";
             findings.add(Health::Note, format!("forge {}: report credential", forge.name), how);

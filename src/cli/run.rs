@@ -1,6 +1,5 @@
 //! `docent run`: the same request, the same tiers, the same document, without a forge.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -12,6 +11,7 @@ use super::Trouble;
 use super::assemble;
 use super::outcome::code_of;
 use super::recipe::kind_of;
+use super::scratch::{Scratch, sweep};
 use crate::config::{self, Config};
 use crate::core::command::TestOptions;
 use crate::core::event::{Ask, Event};
@@ -65,6 +65,13 @@ pub fn here_config(named: Option<&Path>) -> Result<Config, Trouble> {
     }
     let mut config =
         config::parse("(none)", "").map_err(|_| Trouble::Usage("no configuration".to_owned()))?;
+    config.state_dir = own_state_dir();
+    std::fs::create_dir_all(&config.state_dir)?;
+    Ok(config)
+}
+
+/// Where a person's own images and the like are kept.
+pub fn own_state_dir() -> PathBuf {
     let named = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from);
     let home = if nix::unistd::geteuid().is_root() {
         // Sandboxes of root run as nobody, who must be able to reach their images.
@@ -73,9 +80,7 @@ pub fn here_config(named: Option<&Path>) -> Result<Config, Trouble> {
         let own = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state"));
         named.or(own).unwrap_or_else(std::env::temp_dir)
     };
-    config.state_dir = home.join("docent");
-    std::fs::create_dir_all(&config.state_dir)?;
-    Ok(config)
+    home.join("docent")
 }
 
 /// Runs, shows progress, and leaves the results in the output folder.
@@ -94,11 +99,11 @@ pub async fn run(named: Option<&Path>, arguments: &RunHere) -> Result<ExitCode, 
         crate::core::plan::tiers(recipe, &request.options)
             .map_err(|error| Trouble::Usage(format!("--tier: {error}")))?;
     }
-    let scratch = scratch(&config.state_dir)?;
-    let instance = assemble::random_id();
+    sweep(&config.state_dir, config.socket.as_deref(), &shelf).await;
+    let scratch = Scratch::new(&config.state_dir)?;
     let kind = kind_of(&arguments.executor, config.executor);
-    let executor =
-        assemble::executor(kind, config.socket.as_deref(), scratch.path(), &instance, &shelf).await?;
+    let socket = config.socket.as_deref();
+    let executor = assemble::executor(kind, socket, scratch.path(), scratch.instance(), &shelf).await?;
     let store = Store::in_memory()?;
     // Forges have no part in this: what they say does not change what runs here.
     let local = Config {
@@ -107,7 +112,7 @@ pub async fn run(named: Option<&Path>, arguments: &RunHere) -> Result<ExitCode, 
         state_dir: scratch.path().to_owned(),
         ..config
     };
-    let parts = assemble::parts(&local, store.clone(), shelf, executor, &instance).await?;
+    let parts = assemble::parts(&local, store.clone(), shelf, executor, scratch.instance()).await?;
     let files = parts.files.clone();
     let daemon = Daemon::new(parts);
     let stop = CancellationToken::new();
@@ -130,17 +135,6 @@ pub async fn run(named: Option<&Path>, arguments: &RunHere) -> Result<ExitCode, 
     }
     println!("results: {}", arguments.output.join("result.json").display());
     Ok(code_of(&run))
-}
-
-/// A state of this run's own, with the images of everybody. Its attempts are called like those of any other run on
-/// this machine, and a daemon's: in one folder each would remove the other's as leftovers.
-fn scratch(state_dir: &Path) -> Result<tempfile::TempDir, Trouble> {
-    let state_dir = std::fs::canonicalize(state_dir)?;
-    let scratch = tempfile::Builder::new().prefix("run-").tempdir_in(&state_dir)?;
-    // Sandboxes of root run as nobody, who must be able to pass.
-    std::fs::set_permissions(scratch.path(), std::fs::Permissions::from_mode(0o711))?;
-    std::os::unix::fs::symlink(state_dir.join("images"), scratch.path().join("images"))?;
-    Ok(scratch)
 }
 
 fn request(arguments: &RunHere) -> Result<Request, Trouble> {

@@ -94,6 +94,13 @@ pub async fn start(config: &Config, down: ForgesDown) -> Result<Started, Trouble
         }
     }
     let parts = assemble::parts(config, store.clone(), shelf, executor, &instance).await?;
+    for forge in config.forges.iter().filter(|forge| parts.reporters.contains_key(&forge.name)) {
+        if parts.policy.own_accounts.get(&forge.name).is_none_or(Vec::is_empty) {
+            let text = assemble::unknown_account(&forge.name);
+            tracing::warn!("{text}");
+            warnings.push(text);
+        }
+    }
     let files = parts.files.clone();
     let daemon = Daemon::new(parts);
     for forge in &config.forges {

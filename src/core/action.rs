@@ -37,4 +37,15 @@ impl Action {
             Self::SetStatus { run } => format!("status/{run}"),
         }
     }
+
+    /// Actions of one lane are done one after the other, in the order in which they were asked for: a `!cancel` must not
+    /// overtake the `!testme` before it.
+    pub fn lane(&self) -> Option<PullId> {
+        match self {
+            Self::Examine { comment, pull } => {
+                Some(PullId { repository: comment.repository.clone(), number: *pull })
+            }
+            _ => None,
+        }
+    }
 }

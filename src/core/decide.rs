@@ -19,6 +19,8 @@ use super::run::{Cancel, Party, Phase, RunChange};
 use super::time::Time;
 use super::world::{Change, Inapplicable, World};
 
+pub use command::says_nothing;
+
 /// An action and when it may be done first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Due {

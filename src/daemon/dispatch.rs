@@ -3,6 +3,7 @@
 //! An action stays in the outbox until its event is recorded, so a death at any moment means that it is done again, under the
 //! same key. Each effect is made so that doing it again is harmless.
 
+use std::collections::HashSet;
 use std::sync::PoisonError;
 use std::time::Duration;
 
@@ -36,11 +37,16 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
         }
     }
 
-    /// Starts every due action that is not being done, and says how long until the next one is due.
+    /// Starts every due action that is not being done, and says how long until the next one is due. Of a lane only the first
+    /// is ever due.
     async fn start_due(&self) -> Result<Duration, StoreError> {
         let now = self.0.clock.now();
         let mut wait = Duration::from_secs(60);
+        let mut lanes = HashSet::new();
         for open in self.0.store.open_actions().await? {
+            if open.action.lane().is_some_and(|lane| !lanes.insert(lane)) {
+                continue;
+            }
             if open.due_at > now {
                 wait = wait.min((open.due_at - now).to_std().unwrap_or_default());
             } else if let Some(token) = self.take_off(&open.action.key()) {

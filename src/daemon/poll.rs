@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{Daemon, Watched};
+use crate::core::decide::says_nothing;
 use crate::core::event::{Event, Heartbeat};
 use crate::core::id::RepositoryId;
 use crate::core::pull::Repository;
@@ -244,9 +245,11 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
             tracing::warn!(number, now = %name, "a repository was renamed: please update the configuration");
             self.rename(forge, watched, *number, name).await?;
         }
+        let policy = self.policy();
         for observation in poll.observations {
             let event = match observation {
                 Observation::Pull { pull, observed_at } => Event::PullSeen { pull, observed_at },
+                Observation::Comment(comment) if says_nothing(&comment, &policy) => continue,
                 Observation::Comment(comment) => Event::CommentSeen { comment },
             };
             self.step(event, None).await?;

@@ -58,7 +58,7 @@ pub(super) fn put(transaction: &Transaction<'_>, due: &Due) -> Result<(), Troubl
 }
 
 fn all(connection: &Connection) -> Result<Vec<Open>, Trouble> {
-    let sql = "SELECT action, due_at, tries, generation FROM outbox ORDER BY due_at, key";
+    let sql = "SELECT action, due_at, tries, generation FROM outbox ORDER BY rowid";
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map([], |row| {
         Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?, row.get::<_, u32>(2)?, row.get::<_, i64>(3)?))
@@ -71,7 +71,7 @@ fn all(connection: &Connection) -> Result<Vec<Open>, Trouble> {
 }
 
 impl Store {
-    /// All open actions, the earliest first.
+    /// All open actions, in the order in which they were asked for; what is tried again keeps its place.
     pub async fn open_actions(&self) -> Result<Vec<Open>, StoreError> {
         self.read(all).await
     }

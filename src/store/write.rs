@@ -37,12 +37,13 @@ impl Store {
         decide: impl FnOnce(&World, &Event) -> Decision + Send + 'static,
     ) -> Result<Recorded, StoreError> {
         self.write(move |transaction| {
-            if let Some(done) = &done {
-                outbox::close(transaction, done)?;
-            }
             let mut world = load(transaction, &event.concern())?;
             let decision = decide(&world, &event);
             record(transaction, &mut world, &event, &decision, now)?;
+            // After it: an action that is asked for again keeps its place among the others.
+            if let Some(done) = &done {
+                outbox::close(transaction, done)?;
+            }
             Ok(Recorded { decision })
         })
         .await

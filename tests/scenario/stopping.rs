@@ -165,3 +165,18 @@ fn a_commit_that_was_pushed_away_before_it_was_fetched_is_not_replaced_by_anothe
     stage.expect_comment(&["The head has moved on"]);
     stage.end();
 }
+
+#[test]
+fn a_cancel_does_not_overtake_the_command_before_it() {
+    let stage = Stage::start();
+    // The forge stumbles over the first of the two comments only.
+    stage.executor.script("first", Part::exits(0).held());
+    stage.forge.misbehave(Misbehaviour::status(500).path("/issues/comments/").once());
+    let test = stage.say("mira", "!testme");
+    let cancel = stage.say("mira", "!cancel");
+    stage.expect_fates(test, &["accepted"]);
+    stage.expect_fates(cancel, &["answered"]);
+    stage.expect_run(1, "CANCELLED unverified: ");
+    stage.expect_comment(&["### ■ cancelled", "cancelled by mira"]);
+    stage.end();
+}

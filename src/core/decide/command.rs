@@ -9,7 +9,7 @@ use crate::core::command::{self, Command, TestOptions};
 use crate::core::id::{CommentId, PullId, RunId, Sha};
 use crate::core::ledger::{Asked, Entry, Fate, Refusal};
 use crate::core::plan;
-use crate::core::policy::RepositoryPolicy;
+use crate::core::policy::{Policy, RepositoryPolicy};
 use crate::core::pull::{Actor, Comment, Examination, ObservedHead, PullRequest};
 use crate::core::run::{Party, Phase, Request, Run, RunChange, Trigger};
 use crate::core::time::for_people;
@@ -26,6 +26,13 @@ struct Case<'a> {
     policy: &'a RepositoryPolicy,
     authority: Result<Authority, Refusal>,
     created_at: crate::core::time::Time,
+}
+
+/// Nothing would follow from seeing this comment, now or ever: most comments are talk, and polls that overlap show them again
+/// and again. An edited one may have said something before.
+pub fn says_nothing(comment: &Comment, policy: &Policy) -> bool {
+    let has_none = |reading: command::Reading| reading.found.is_empty() && reading.ignored.is_empty();
+    !comment.is_edited && has_none(command::read(&comment.body, &policy.grammar))
 }
 
 impl Deciding<'_> {

@@ -311,6 +311,31 @@ fn edited_own_and_repeated_comments_do_nothing() {
 }
 
 #[test]
+fn what_says_nothing_is_what_nothing_follows_from() {
+    let bodies = [
+        "Nice.",
+        "",
+        "not a !testme",
+        "> !testme\n\nIndeed.",
+        "```\n!testme\n```",
+        "!testme",
+        "!tsetme",
+        "!accept x",
+    ];
+    for body in bodies {
+        let mut bench = Bench::new();
+        bench.see(1, 'a');
+        let mut said = comment(1, 1, MIRA, body, 120);
+        let nothing = says_nothing(&said, &bench.policy);
+        let event = Event::CommentSeen { comment: said.clone() };
+        let decision = decide(&bench.world, &event, &bench.policy, at(130));
+        assert_eq!(nothing, decision.changes.is_empty() && decision.actions.is_empty(), "{body:?}");
+        said.is_edited = true;
+        assert!(!says_nothing(&said, &bench.policy), "{body:?}: it may have been a command before");
+    }
+}
+
+#[test]
 fn the_forge_is_asked_again_before_anything_happens() {
     type Spoil = fn(&mut Examination);
     let cases: [(&str, Spoil); 4] = [
