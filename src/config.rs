@@ -117,6 +117,8 @@ pub struct Config {
     pub offer_lifetime: Duration,
     /// Runs of one repository that may wait.
     pub queue_limit: usize,
+    /// Environments that are kept for later runs; 0: none.
+    pub environments: usize,
     /// The shortest time between two edits of a comment.
     pub report_interval: Duration,
     /// How long logs and artifacts are kept.
@@ -216,7 +218,7 @@ fn read(source: &Source<'_>, name: &str) -> Config {
     let listen = listen(&table);
     let public_url = address(&table, "public_url").map(|url| url.as_str().trim_end_matches('/').to_owned());
     let (executor, socket, slots) = executor(&table);
-    let Limits { offer_lifetime, queue_limit, report_interval, retention } = limits(&table);
+    let Limits { environments, offer_lifetime, queue_limit, report_interval, retention } = limits(&table);
     let mut recipe_mentions = Vec::new();
     let mut warnings = Vec::new();
     let recipe_path = table.texts("recipe_path").unwrap_or_default();
@@ -239,6 +241,7 @@ fn read(source: &Source<'_>, name: &str) -> Config {
         socket,
         slots,
         grammar: commands::grammar(&table),
+        environments,
         offer_lifetime,
         queue_limit,
         report_interval,
@@ -319,6 +322,7 @@ fn whole(table: &Table<'_, '_, '_>, key: &str, least: u64, most: u64) -> Option<
 }
 
 struct Limits {
+    environments: usize,
     offer_lifetime: Duration,
     queue_limit: usize,
     report_interval: Duration,
@@ -327,6 +331,7 @@ struct Limits {
 
 fn limits(table: &Table<'_, '_, '_>) -> Limits {
     let usual = Limits {
+        environments: 10,
         offer_lifetime: Duration::hours(24),
         queue_limit: 50,
         report_interval: Duration::seconds(15),
@@ -335,6 +340,7 @@ fn limits(table: &Table<'_, '_, '_>) -> Limits {
     let Some(table) = table.table("limits") else { return usual };
     let (second, minute, hour) = (Duration::seconds(1), Duration::minutes(1), Duration::hours(1));
     let limits = Limits {
+        environments: whole(&table, "environments", 0, 10_000).unwrap_or(usual.environments),
         offer_lifetime: table.duration("offer_lifetime", minute).unwrap_or(usual.offer_lifetime),
         queue_limit: whole(&table, "queue_limit", 1, 100_000).unwrap_or(usual.queue_limit),
         report_interval: table.duration("report_interval", second).unwrap_or(usual.report_interval),

@@ -267,6 +267,7 @@ pub fn policy(
         grammar: config.grammar.clone(),
         slots: config.slots,
         queue_limit: config.queue_limit,
+        environments: config.environments,
         offer_lifetime: config.offer_lifetime,
         report_interval: config.report_interval,
         public_url: config.public_url.clone(),

@@ -155,6 +155,7 @@ fn configuration(
     config.state_dir = folder.to_owned();
     config.credentials_dir = Some(credentials);
     config.executor = kind;
+    config.environments = 0;
     Ok(config)
 }
 

@@ -109,6 +109,8 @@ pub async fn run(named: Option<&Path>, arguments: &RunHere) -> Result<ExitCode, 
     let local = Config {
         forges: Vec::new(),
         repositories: Vec::new(),
+        // Nobody comes after this run.
+        environments: 0,
         state_dir: scratch.path().to_owned(),
         ..config
     };

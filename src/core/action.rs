@@ -18,6 +18,8 @@ pub enum Action {
     Stop { run: RunId },
     /// Tear down everything of a run.
     Release { run: RunId },
+    /// Remove the environment that a run has made.
+    DropEnvironment { run: RunId },
     /// Bring the comment of a pull request up to date.
     Report { pull: PullId },
     /// Bring the status of a run up to date.
@@ -33,6 +35,7 @@ impl Action {
             Self::Execute { attempt } => format!("execute/{attempt}"),
             Self::Stop { run } => format!("stop/{run}"),
             Self::Release { run } => format!("release/{run}"),
+            Self::DropEnvironment { run } => format!("environment/{run}"),
             Self::Report { pull } => format!("report/{pull}"),
             Self::SetStatus { run } => format!("status/{run}"),
         }

@@ -17,12 +17,12 @@ pub enum Retry {
 /// nothing may be left behind; what reports is tried for about a day; what a person waits for, for about ten minutes.
 pub fn after(action: &Action, tries: u32, fault: &Fault) -> Retry {
     let most = match action {
-        Action::Release { .. } | Action::Stop { .. } => u32::MAX,
+        Action::Release { .. } | Action::Stop { .. } | Action::DropEnvironment { .. } => u32::MAX,
         Action::Report { .. } | Action::SetStatus { .. } => 300,
         Action::Examine { .. } | Action::Prepare { .. } => 9,
         Action::Execute { .. } => 5,
     };
-    let is_hopeless = !fault.is_passing && !matches!(action, Action::Release { .. } | Action::Stop { .. });
+    let is_hopeless = !fault.is_passing && most != u32::MAX;
     if is_hopeless || tries >= most {
         return Retry::Never;
     }

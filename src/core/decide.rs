@@ -4,6 +4,7 @@
 //! What it decides is recorded in one transaction, and only then done.
 
 mod command;
+mod environments;
 mod reporting;
 mod running;
 mod schedule;
@@ -55,6 +56,7 @@ pub fn decide(world: &World, event: &Event, policy: &Policy, now: Time) -> Decis
         Event::AttemptEnded { attempt, ending, tests, log, artifacts } => {
             deciding.attempt_ended(attempt, ending, tests, log.as_ref(), artifacts);
         }
+        Event::EnvironmentLost { run } => deciding.environment_lost(*run),
         Event::Released { run } => deciding.run(*run, RunChange::Released),
         Event::Reported { pull, comment, digest } => deciding.reported(pull, *comment, digest),
         Event::StatusSet { .. } | Event::Settled { .. } => {}
@@ -161,7 +163,8 @@ impl Deciding<'_> {
             Action::Report { .. }
             | Action::SetStatus { .. }
             | Action::Stop { .. }
-            | Action::Release { .. } => {}
+            | Action::Release { .. }
+            | Action::DropEnvironment { .. } => {}
         }
     }
 
@@ -189,6 +192,7 @@ impl Deciding<'_> {
         for run in lapsed {
             self.run(run, RunChange::Expired { why: "it was not accepted in time".to_owned() });
         }
+        self.make_room();
     }
 
     fn live_runs_of(&self, pull: &PullId) -> Vec<RunId> {

@@ -45,6 +45,8 @@ pub enum Event {
         log: Option<Kept>,
         artifacts: Vec<Kept>,
     },
+    /// An environment that was kept is not there any more.
+    EnvironmentLost { run: RunId },
     /// Nothing of a run is left but its results.
     Released { run: RunId },
     /// The report of a pull request is on the forge.
@@ -90,6 +92,7 @@ impl Event {
                 run: None,
             },
             Self::Prepared { run, .. }
+            | Self::EnvironmentLost { run }
             | Self::Released { run }
             | Self::StatusSet { run }
             | Self::Settled { run } => run_of(*run),
@@ -102,6 +105,7 @@ impl Event {
                 Action::Prepare { run }
                 | Action::Stop { run }
                 | Action::Release { run }
+                | Action::DropEnvironment { run }
                 | Action::SetStatus { run } => run_of(*run),
             },
             Self::OperatorAsked { ask } => match ask {
@@ -121,6 +125,7 @@ impl Event {
             Self::Prepared { .. } => "prepared",
             Self::AttemptStarted { .. } => "attempt_started",
             Self::AttemptEnded { .. } => "attempt_ended",
+            Self::EnvironmentLost { .. } => "environment_lost",
             Self::Released { .. } => "released",
             Self::Reported { .. } => "reported",
             Self::StatusSet { .. } => "status_set",

@@ -16,8 +16,10 @@ pub mod ledger;
 pub mod authorise;
 pub mod policy;
 
+pub mod environment;
 pub mod notebook;
 pub mod plan;
+pub mod reuse;
 pub mod run;
 pub mod select;
 

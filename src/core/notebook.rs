@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
 
 use super::mistake::position;
 use super::outcome::{Outcome, TestResult};
@@ -22,6 +23,10 @@ pub struct NotebookFacts {
     pub format: (u64, u64),
     /// Cells with code.
     pub code_cells: usize,
+    /// Digest of what is run: code, its tags, the kernel. Prose and outputs do not count.
+    pub code_digest: String,
+    /// Its code names notebooks, which it may read or run.
+    pub is_curious: bool,
     /// Name of its kernel, a stranger's text.
     pub kernel: Option<String>,
     /// Its programming language, a stranger's text.
@@ -77,11 +82,14 @@ pub fn inspect(bytes: &[u8]) -> Result<NotebookFacts, NotebookFault> {
     let mut facts = NotebookFacts {
         format: (major, number(notebook.get("nbformat_minor")).unwrap_or(0)),
         code_cells: 0,
+        code_digest: String::new(),
+        is_curious: false,
         kernel: metadata.text("kernelspec", "name"),
         language: metadata.text("kernelspec", "language").or_else(|| metadata.text("language_info", "name")),
         is_skipped: metadata.says_skip() || metadata.has_tag("skip-execution"),
         is_extra: metadata.has_tag("docent-extra"),
     };
+    let mut code = Code::new(&metadata);
     for (index, cell) in source.cells(&notebook, major)?.into_iter().enumerate() {
         let object: Object<'_> = source.read(cell, &format!("cell {index} is no JSON object"))?;
         let kind = object.get("cell_type").and_then(|raw| String::deserialize(*raw).ok());
@@ -92,9 +100,15 @@ pub fn inspect(bytes: &[u8]) -> Result<NotebookFacts, NotebookFault> {
         if let Some(written) = object.get(key).filter(|raw| !is_text(raw)) {
             return Err(source.fault(written, format!("cell {index} has no text as its {key}")));
         }
-        facts.code_cells += usize::from(kind == "code");
-        facts.is_extra |= Metadata::of(object.get("metadata")).has_tag("docent-extra");
+        let cell = Metadata::of(object.get("metadata"));
+        if kind == "code" {
+            facts.code_cells += 1;
+            code.add(&cell, &object.get(key).map(|raw| whole_text(raw)).unwrap_or_default());
+        }
+        facts.is_extra |= cell.has_tag("docent-extra");
     }
+    facts.is_curious = code.is_curious;
+    facts.code_digest = code.digest();
     Ok(facts)
 }
 
@@ -143,6 +157,47 @@ fn is_text(raw: &RawValue) -> bool {
     is_string(raw)
         || serde_json::from_str::<Vec<&RawValue>>(raw.get())
             .is_ok_and(|lines| lines.iter().all(|line| is_string(line)))
+}
+
+/// The text of a cell, however it is kept.
+fn whole_text(raw: &RawValue) -> String {
+    let lines = || serde_json::from_str::<Vec<String>>(raw.get()).map(|lines| lines.concat());
+    serde_json::from_str::<String>(raw.get()).or_else(|_| lines()).unwrap_or_default()
+}
+
+/// What is run of a notebook, as a digest.
+struct Code {
+    hasher: Sha256,
+    is_curious: bool,
+}
+
+impl Code {
+    fn new(notebook: &Metadata<'_>) -> Self {
+        let mut code = Self { hasher: Sha256::new(), is_curious: false };
+        for key in ["kernelspec", "tags", "docent"] {
+            code.part(key);
+            code.part(&notebook.value(key).map(|value| value.to_string()).unwrap_or_default());
+        }
+        code
+    }
+
+    fn add(&mut self, metadata: &Metadata<'_>, text: &str) {
+        self.is_curious |= text.contains(".ipynb") || text.contains("glob") || text.contains("listdir");
+        for key in ["tags", "docent"] {
+            self.part(&metadata.value(key).map(|value| value.to_string()).unwrap_or_default());
+        }
+        self.part(text);
+    }
+
+    /// None can run into the next.
+    fn part(&mut self, text: &str) {
+        self.hasher.update((text.len() as u64).to_be_bytes());
+        self.hasher.update(text.as_bytes());
+    }
+
+    fn digest(self) -> String {
+        self.hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
 }
 
 /// Metadata of a notebook or a cell. What is of another kind than it should be says nothing.

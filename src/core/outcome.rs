@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::id::RunId;
+
 /// How an attempt ended, as the executor saw it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "ending")]
@@ -156,6 +158,9 @@ pub struct TestResult {
     /// The most memory that its processes had together, in bytes.
     #[serde(default)]
     pub peak_memory_bytes: Option<u64>,
+    /// The run that made it, where this one did not: nothing that it depends on has changed since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reused_from: Option<RunId>,
 }
 
 impl TestResult {
@@ -172,6 +177,7 @@ impl TestResult {
             seconds: 0.0,
             cell_seconds: None,
             peak_memory_bytes: None,
+            reused_from: None,
         }
     }
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::command::TestOptions;
 use super::outcome::TestResult;
 use super::recipe::{Recipe, TestSet, Tier};
+use super::reuse::Prints;
 use super::run::TierRun;
 
 /// What docent found in a commit by looking, and decided to run. It is handed to every step as `plan.json`.
@@ -18,6 +19,9 @@ pub struct Plan {
     pub requirements: Vec<String>,
     /// What the built-in tier `validate` found, one a notebook.
     pub findings: Vec<TestResult>,
+    /// What the tests see of the commit.
+    #[serde(default)]
+    pub prints: Prints,
     /// What a person should know: nothing selected, patterns that fit nothing, ….
     pub warnings: Vec<String>,
 }
@@ -58,6 +62,7 @@ pub fn begin(tiers: Vec<Tier>, plan: &Plan) -> Vec<TierRun> {
             attempts: Vec::new(),
             tests: Vec::new(),
             verdict: None,
+            reused_from: None,
         })
         .collect()
 }

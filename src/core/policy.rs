@@ -52,6 +52,8 @@ pub struct Policy {
     pub slots: usize,
     /// Runs that may wait, for one repository.
     pub queue_limit: usize,
+    /// Environments that are kept for later runs.
+    pub environments: usize,
     /// How long an offer stands.
     pub offer_lifetime: Duration,
     /// The shortest time between two edits of one comment.

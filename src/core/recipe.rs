@@ -74,6 +74,12 @@ pub struct Tier {
     pub is_opt_in: bool,
     /// Which of the planned notebooks must leave a result here; none: whatever the step reports counts.
     pub tests: Option<TestSet>,
+    /// The artifact that says exactly what an environment is to be made of: the same lock, the same environment.
+    #[serde(default)]
+    pub lock: Option<String>,
+    /// Results of tests that see the same things as before may be taken from an earlier run.
+    #[serde(default)]
+    pub is_reusable: bool,
     /// Its limits.
     pub limits: Limits,
 }

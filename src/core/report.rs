@@ -202,12 +202,19 @@ fn write_tiers(text: &mut String, run: &Run) {
 
 fn tier_note(tier: &TierRun) -> String {
     let mut notes = Vec::new();
+    if let Some(run) = tier.reused_from {
+        return format!("from run {run}");
+    }
     if tier.tests.len() > 1 || tier.tests.iter().any(|test| test.outcome.is_bad()) {
         notes.push(counts(&tier.tests));
     }
     if tier.verdict.is_some() && tier.attempts.is_empty() && tier.tests.is_empty() && !tier.tier.is_built_in()
     {
         return "did not run".to_owned();
+    }
+    let reused = tier.tests.iter().filter(|test| test.reused_from.is_some()).count();
+    if reused > 0 {
+        notes.push(format!("{reused} reused"));
     }
     let missing =
         tier.planned.iter().filter(|name| !tier.tests.iter().any(|test| test.name == **name)).count();
@@ -316,7 +323,11 @@ fn write_rest(text: &mut String, run: &Run) {
         } else {
             format!(": {}", neutral::inline(&test.message, 120))
         };
-        let seconds = if test.seconds >= 0.05 { format!(", {:.1} s", test.seconds) } else { String::new() };
+        let seconds = match test.reused_from {
+            Some(run) => format!(", reused from run {run}"),
+            None if test.seconds >= 0.05 => format!(", {:.1} s", test.seconds),
+            None => String::new(),
+        };
         let _ = writeln!(list, "- {} {}{seconds}{why}", neutral::path(&test.name), test.outcome.words());
     }
     if good.len() > 100 {

@@ -99,6 +99,8 @@ struct Tier<'a> {
     network: Network,
     environment: Environment,
     limits: Limits,
+    /// The run whose work made this tier's needless.
+    reused_from: Option<i64>,
     planned: &'a [String],
     attempts: Vec<Try<'a>>,
     /// Of the last attempt.
@@ -189,6 +191,7 @@ fn tier(tier: &TierRun) -> Tier<'_> {
         network: tier.tier.network,
         environment: tier.tier.environment,
         limits: tier.tier.limits,
+        reused_from: tier.reused_from.map(|run| run.0),
         planned: &tier.planned,
         attempts: tier.attempts.iter().map(attempt).collect(),
         tests: &tier.tests,

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::command::TestOptions;
+use super::environment::EnvironmentUse;
 use super::id::{AttemptId, CommentId, PullId, RunId, Sha};
 use super::outcome::{Outcome, TestResult};
 use super::plan::Plan;
@@ -186,10 +187,13 @@ pub struct TierRun {
     pub tests: Vec<TestResult>,
     /// The conclusion.
     pub verdict: Option<Verdict>,
+    /// The run whose work made this tier's needless.
+    #[serde(default)]
+    pub reused_from: Option<RunId>,
 }
 
 /// Which recipe a run really used.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecipeUse {
     /// Its name.
     pub name: String,
@@ -197,6 +201,12 @@ pub struct RecipeUse {
     pub digest: String,
     /// Its image.
     pub image: String,
+    /// Which image really stood behind that name; none where the executor cannot tell.
+    #[serde(default)]
+    pub image_identity: Option<String>,
+    /// Digest of its settings, the operator's included.
+    #[serde(default)]
+    pub settings_digest: String,
 }
 
 /// Why a run is to be stopped.
@@ -245,6 +255,9 @@ pub struct Run {
     pub plan: Option<Plan>,
     /// Its tiers, once known.
     pub tiers: Vec<TierRun>,
+    /// The environment of its tiers, once its lock is there.
+    #[serde(default)]
+    pub environment: Option<EnvironmentUse>,
     /// Set when it is to be stopped.
     pub cancel: Option<Cancel>,
     /// The verdict over the default tiers.
@@ -284,6 +297,8 @@ pub enum RunChange {
         log: Option<Kept>,
         artifacts: Vec<Kept>,
     },
+    /// Its lock is there: this is its environment. With one that is there already, the tier that would make it is done.
+    EnvironmentChosen { environment: EnvironmentUse, made_by: String },
     /// A tier has its verdict.
     TierConcluded { tier: String, verdict: Verdict },
     /// It is to be stopped.
@@ -322,6 +337,7 @@ impl Run {
             recipe: None,
             plan: None,
             tiers: Vec::new(),
+            environment: None,
             cancel: None,
             verdict: None,
             extra_verdict: None,
@@ -350,6 +366,7 @@ impl Run {
                 C::AttemptOpened { .. }
                 | C::AttemptStarted { .. }
                 | C::AttemptClosed { .. }
+                | C::EnvironmentChosen { .. }
                 | C::TierConcluded { .. },
             ) => Available,
             (Accepted | Waiting | Preparing | Available, C::CancelAsked { .. }) => self.phase,
@@ -411,6 +428,13 @@ impl Run {
                     attempt.note = note.clone();
                     attempt.log = log.clone();
                     attempt.artifacts = artifacts.clone();
+                }
+            }
+            RunChange::EnvironmentChosen { environment, made_by } => {
+                let other = Some(environment.of).filter(|of| *of != self.id);
+                self.environment = Some(environment.clone());
+                if let Some(tier) = self.tier_mut(made_by) {
+                    tier.reused_from = other;
                 }
             }
             RunChange::TierConcluded { tier, verdict } => {

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::environment::KeptEnvironment;
 use super::id::{CommentId, PullId, RunId};
 use super::ledger::{Entry, Fate};
 use super::pull::{ObservedHead, PullRequest};
+use super::reuse::KeptResult;
 use super::run::{Illegal, Request, Run, RunChange};
 use super::time::Time;
 
@@ -56,6 +58,14 @@ pub enum Change {
         #[serde(flatten)]
         change: RunChange,
     },
+    /// What a run has made stays, for later runs.
+    EnvironmentKept { environment: KeptEnvironment },
+    /// A run began to use what an earlier one has made.
+    EnvironmentUsed { run: RunId, at: Time },
+    /// It serves nobody any more, and is removed.
+    EnvironmentDropped { run: RunId },
+    /// The results of a tier are remembered. They are looked up, never decided on: the state holds nothing of them.
+    ResultsKept { run: RunId, tier: String, results: Vec<KeptResult> },
     /// docent's comment says this now.
     ReportPosted { pull: PullId, posted: Posted },
 }
@@ -83,6 +93,8 @@ pub struct World {
     pub comments: BTreeMap<CommentId, Entry>,
     /// Runs.
     pub runs: BTreeMap<RunId, Run>,
+    /// Environments that outlived their runs, by the run that made them.
+    pub environments: BTreeMap<RunId, KeptEnvironment>,
     /// The number that the next run will have.
     pub next_run: i64,
 }
@@ -118,6 +130,17 @@ impl World {
                     self.runs.get_mut(run).ok_or_else(|| Inapplicable::Unknown(format!("run {run}")))?;
                 run.apply(change, *at)?;
             }
+            Change::EnvironmentKept { environment } => {
+                self.environments.insert(environment.run, environment.clone());
+            }
+            Change::EnvironmentUsed { run, at } => {
+                let unknown = || Inapplicable::Unknown(format!("the environment of run {run}"));
+                self.environments.get_mut(run).ok_or_else(unknown)?.used_at = *at;
+            }
+            Change::EnvironmentDropped { run } => {
+                self.environments.remove(run);
+            }
+            Change::ResultsKept { .. } => {}
             Change::ReportPosted { pull, posted } => {
                 let pull = self.pulls.get_mut(pull).ok_or_else(|| Inapplicable::Unknown(pull.to_string()))?;
                 pull.posted = Some(posted.clone());

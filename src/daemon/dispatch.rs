@@ -102,6 +102,7 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
             Action::Execute { attempt } => self.execute(attempt).await,
             Action::Stop { run } => self.stop(*run).await,
             Action::Release { run } => self.release(*run).await,
+            Action::DropEnvironment { run } => self.drop_environment(*run).await,
             Action::Report { pull } => self.report(pull).await,
             Action::SetStatus { run } => self.set_status(*run).await,
         }
@@ -143,9 +144,17 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
         Ok(Event::Released { run })
     }
 
-    /// Removes everything of a run but its results.
+    async fn drop_environment(&self, run: RunId) -> Result<Event, Fault> {
+        self.0.executor.drop_environment(run).await?;
+        Ok(Event::Settled { run })
+    }
+
+    /// Removes everything of a run but its results, and the environment that it leaves to later runs.
     pub(super) async fn tear_down(&self, run: RunId) -> Result<(), Fault> {
         self.0.executor.release(run).await?;
+        if !self.0.store.keeps_environment(run).await? {
+            self.0.executor.drop_environment(run).await?;
+        }
         let folder = self.work_dir(run);
         match tokio::fs::remove_dir_all(&folder).await {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

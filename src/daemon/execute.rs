@@ -1,6 +1,7 @@
 //! One attempt, from the job's description to results that are kept.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::PathBuf;
 
 use super::Daemon;
@@ -9,7 +10,8 @@ use super::results;
 use crate::core::event::{AttemptEnding, Event, Fault};
 use crate::core::id::AttemptId;
 use crate::core::outcome::{Ending, SKIPPED, TestResult};
-use crate::core::recipe::Tier;
+use crate::core::recipe::{TestSet, Tier};
+use crate::core::reuse;
 use crate::core::run::{Attempt, Kept, Run, TierRun};
 use crate::executor::{Executor, Job, Observation};
 use crate::forge::{Forge, Reporter};
@@ -34,7 +36,11 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
             let why = "the attempt was gone after docent had been restarted".to_owned();
             return Ok(ended(id, AttemptEnding::Lost { why }));
         }
-        let job = self.describe(&run, &tier.tier, id)?;
+        let reused = self.reusable(&run, tier).await?;
+        if !reused.is_empty() && reused.len() == tier.planned.len() {
+            return Ok(whole_reused(id, reused));
+        }
+        let job = self.describe(&run, tier, id, &reused).await?;
         self.0.executor.submit(&job).await?;
         self.step(Event::AttemptStarted { attempt: id.clone() }, None).await?;
         let log = self.0.files.live_log(id);
@@ -56,10 +62,49 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
         Ok(Event::AttemptEnded {
             attempt: id.clone(),
             ending: AttemptEnding::Ended { ending },
-            tests,
+            tests: reuse::merge(tests, reused),
             log,
             artifacts,
         })
+    }
+
+    /// What of this tier's tests can be taken from earlier runs.
+    async fn reusable(&self, run: &Run, tier: &TierRun) -> Result<Vec<TestResult>, Fault> {
+        let keys = reuse::keys(run, &tier.tier);
+        if keys.is_empty() || !reuse::is_wanted(run) {
+            return Ok(Vec::new());
+        }
+        let candidates = self.0.store.kept_results(keys.into_values().collect()).await?;
+        let mut sources = BTreeMap::new();
+        for candidate in &candidates {
+            if let Entry::Vacant(place) = sources.entry(candidate.run)
+                && let Some(source) = self.0.store.run(candidate.run).await?
+            {
+                place.insert(source);
+            }
+        }
+        let chosen = reuse::choose(run, tier, &candidates, &sources);
+        for text in chosen.inconsistent {
+            tracing::warn!(run = %run.id, %text, "a remembered result is not trusted");
+        }
+        Ok(chosen.results)
+    }
+
+    /// The tests that are to be run: those that took longest the last time first, and those of which nothing is known before
+    /// them, so that no long one begins when all others have ended.
+    async fn longest_first(
+        &self,
+        run: &Run,
+        tier: &TierRun,
+        reused: &[TestResult],
+    ) -> Result<Vec<String>, Fault> {
+        let is_reused = |name: &&String| reused.iter().any(|test| test.name == **name);
+        let mut names: Vec<String> = tier.planned.iter().filter(|name| !is_reused(name)).cloned().collect();
+        let place = run.request.place.clone();
+        let lengths = self.0.store.lengths(place, tier.tier.name.clone(), names.clone()).await?;
+        let length = |name: &String| lengths.get(name).copied().unwrap_or(f64::INFINITY);
+        names.sort_by(|a, b| length(b).total_cmp(&length(a)));
+        Ok(names)
     }
 
     /// Removes what an attempt has left, once its end is recorded. What fails here is found again after a restart.
@@ -80,7 +125,15 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
         self.work_dir(attempt.run).join(format!("out-{attempt}"))
     }
 
-    fn describe(&self, run: &Run, tier: &Tier, id: &AttemptId) -> Result<Job, Fault> {
+    async fn describe(
+        &self,
+        run: &Run,
+        tier: &TierRun,
+        id: &AttemptId,
+        reused: &[TestResult],
+    ) -> Result<Job, Fault> {
+        let to_run = self.longest_first(run, tier, reused).await?;
+        let tier = &tier.tier;
         let used = run.recipe.as_ref().ok_or_else(|| ours("the run has no recipe"))?;
         let policy = self.policy();
         let recipe = policy
@@ -93,13 +146,18 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
             .folder(&used.name)
             .ok_or_else(|| ours(format!("the recipe {} has no folder", used.name)))?;
         let plan = run.plan.clone().unwrap_or_default();
+        let (notebooks, extra_notebooks) = match tier.tests {
+            Some(TestSet::Notebooks) => (to_run, plan.extra_notebooks),
+            Some(TestSet::ExtraNotebooks) => (plan.notebooks, to_run),
+            None => (plan.notebooks, plan.extra_notebooks),
+        };
         let document = serde_json::json!({
             "run": run.id,
             "sha": run.request.sha,
             "tier": tier.name,
             "extra": tier.is_opt_in,
-            "notebooks": plan.notebooks,
-            "extra_notebooks": plan.extra_notebooks,
+            "notebooks": notebooks,
+            "extra_notebooks": extra_notebooks,
             "requirements": plan.requirements,
             "settings": recipe.settings,
             "limits": {
@@ -124,9 +182,21 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
             recipe: folder.to_owned(),
             inputs: BTreeMap::from([("plan.json".to_owned(), document.to_string().into_bytes())]),
             environment: tier.environment,
+            environment_of: run.environment.as_ref().map_or(run.id, |used| used.of),
             network: tier.network,
             limits: tier.limits,
         })
+    }
+}
+
+/// Everything that was planned has been had before: nothing is started.
+fn whole_reused(id: &AttemptId, tests: Vec<TestResult>) -> Event {
+    Event::AttemptEnded {
+        attempt: id.clone(),
+        ending: AttemptEnding::Ended { ending: Ending::Exited { code: 0 } },
+        tests,
+        log: None,
+        artifacts: Vec::new(),
     }
 }
 

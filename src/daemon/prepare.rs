@@ -1,15 +1,20 @@
 //! From a run to a workspace and a plan: fetch the commit, look at it, decide what to run. Nothing of it is executed here.
 
 use std::collections::BTreeMap;
+use std::io::BufRead;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use super::Daemon;
 use super::dispatch::{ours, passing};
+use crate::core::environment::digest;
 use crate::core::event::{Event, Fault};
 use crate::core::id::RunId;
 use crate::core::notebook;
+use crate::core::reuse::{self, Prints};
 use crate::core::run::{Phase, RecipeUse, Run};
 use crate::core::select;
 use crate::executor::Executor;
@@ -46,11 +51,16 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
             .recipes
             .get(&name)
             .ok_or_else(|| ours(format!("the recipe {name} is not there any more")))?;
-        let plan = select::plan(&seen.paths, &seen.notebooks, &run.request.options, &run.request.only);
+        let mut plan = select::plan(&seen.paths, &seen.notebooks, &run.request.options, &run.request.only);
+        plan.prints = seen.prints;
+        let settings = serde_json::to_string(&recipe.settings).map_err(|error| ours(error.to_string()))?;
         let recipe = RecipeUse {
             name: recipe.name.clone(),
             digest: recipe.digest.clone(),
             image: recipe.image.clone(),
+            // One that does not answer now is waited for when there is something to do. Without an identity nothing is reused.
+            image_identity: self.0.executor.identify(&recipe.image).await.unwrap_or_default(),
+            settings_digest: digest(&[&settings]),
         };
         Ok(Event::Prepared { run: id, recipe, plan })
     }
@@ -100,31 +110,76 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
 struct Seen {
     paths: Vec<String>,
     notebooks: BTreeMap<String, Result<notebook::NotebookFacts, notebook::NotebookFault>>,
+    prints: Prints,
 }
 
 fn look(checkout: &Path) -> Result<Seen, Fault> {
-    let mut seen = Seen { paths: Vec::new(), notebooks: BTreeMap::new() };
+    let unreadable = |error: &dyn std::fmt::Display| passing(format!("the checkout cannot be read: {error}"));
+    let mut seen = Seen { paths: Vec::new(), notebooks: BTreeMap::new(), prints: Prints::default() };
+    let mut files = Sha256::new();
     for entry in walkdir::WalkDir::new(checkout).sort_by_file_name() {
-        let entry = entry.map_err(|error| passing(format!("the checkout cannot be read: {error}")))?;
+        let entry = entry.map_err(|error| unreadable(&error))?;
+        let relative = entry.path().strip_prefix(checkout).unwrap_or(entry.path());
+        let is_notebook =
+            relative.to_str().is_some_and(|path| path.ends_with(".ipynb") && select::is_candidate(path));
+        if !is_notebook && !relative.to_str().is_some_and(reuse::is_prose) {
+            print_of(&entry, relative, &mut files).map_err(|error| unreadable(&error))?;
+        }
         if !entry.file_type().is_file() {
             continue;
         }
-        let relative = entry.path().strip_prefix(checkout).unwrap_or(entry.path());
         let Some(path) = relative.to_str().map(str::to_owned) else { continue };
         if path.ends_with(".ipynb") && select::is_candidate(&path) {
             let size = entry.metadata().map(|meta| meta.len()).unwrap_or(u64::MAX);
             let facts = if size > MAX_NOTEBOOK {
                 Err(notebook::NotebookFault::too_large(size, MAX_NOTEBOOK))
             } else {
-                let bytes = std::fs::read(entry.path())
-                    .map_err(|error| passing(format!("the checkout cannot be read: {error}")))?;
-                notebook::inspect(&bytes)
+                notebook::inspect(&std::fs::read(entry.path()).map_err(|error| unreadable(&error))?)
             };
+            if let Ok(facts) = &facts {
+                seen.prints.notebooks.insert(path.clone(), facts.code_digest.clone());
+                if facts.is_curious {
+                    seen.prints.curious.insert(path.clone());
+                }
+            }
             seen.notebooks.insert(path.clone(), facts);
         }
         seen.paths.push(path);
     }
+    seen.prints.files = files.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     Ok(seen)
+}
+
+fn digest_of_file(path: &Path) -> std::io::Result<sha2::digest::Output<Sha256>> {
+    let mut file = std::io::BufReader::with_capacity(256 << 10, std::fs::File::open(path)?);
+    let mut hasher = Sha256::new();
+    loop {
+        let bytes = file.fill_buf()?;
+        if bytes.is_empty() {
+            return Ok(hasher.finalize());
+        }
+        hasher.update(bytes);
+        let count = bytes.len();
+        file.consume(count);
+    }
+}
+
+/// Adds what a test can see of a file, a folder or a link: its name, its kind, whether it can be executed, its content.
+fn print_of(entry: &walkdir::DirEntry, relative: &Path, into: &mut Sha256) -> std::io::Result<()> {
+    let (kind, content) = if entry.file_type().is_symlink() {
+        (b'l', Sha256::digest(std::fs::read_link(entry.path())?.as_os_str().as_encoded_bytes()))
+    } else if entry.file_type().is_file() {
+        let is_executable = entry.metadata()?.permissions().mode() & 0o100 != 0;
+        (if is_executable { b'x' } else { b'f' }, digest_of_file(entry.path())?)
+    } else {
+        (b'd', Sha256::digest([]))
+    };
+    let name = relative.as_os_str().as_encoded_bytes();
+    into.update((name.len() as u64).to_be_bytes());
+    into.update(name);
+    into.update([kind]);
+    into.update(content);
+    Ok(())
 }
 
 /// Copies a local folder as it is, but for `.git` and for docent's own state; links stay links.

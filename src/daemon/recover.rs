@@ -7,7 +7,7 @@ use super::dispatch::passing;
 use crate::core::event::{Event, Fault};
 use crate::core::id::{AttemptId, RunId};
 use crate::core::run::Run;
-use crate::executor::Executor;
+use crate::executor::{Executor, Inventory};
 use crate::forge::{Forge, Reporter};
 use crate::store::StoreError;
 
@@ -59,7 +59,25 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
             self.tear_down(*run).await?;
             count += 1;
         }
+        for run in inventory.environments.iter().filter(|run| !inventory.runs.contains(run)).filter(is_dead) {
+            if !self.0.store.keeps_environment(*run).await? {
+                self.0.executor.drop_environment(*run).await?;
+                count += 1;
+            }
+        }
+        self.miss_environments(&inventory).await?;
         Ok(count)
+    }
+
+    /// An environment that somebody has removed behind docent's back must not be counted on.
+    async fn miss_environments(&self, inventory: &Inventory) -> Result<(), Fault> {
+        for kept in self.0.store.environments().await? {
+            if !inventory.environments.contains(&kept.run) {
+                tracing::warn!(run = %kept.run, "the environment that a run had left is gone; it will be built again");
+                self.step(Event::EnvironmentLost { run: kept.run }, None).await?;
+            }
+        }
+        Ok(())
     }
 
     fn work_folders(&self) -> Vec<RunId> {

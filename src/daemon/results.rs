@@ -127,6 +127,8 @@ fn text_of(file: &Path) -> Result<Option<String>, String> {
 }
 
 fn bounded(mut test: TestResult) -> TestResult {
+    // Not for a step to say.
+    test.reused_from = None;
     cut(&mut test.name, MAX_NAME);
     cut(&mut test.class, MAX_NAME);
     cut(&mut test.message, MAX_TEXT);

@@ -64,6 +64,14 @@ impl Executor for AnyExecutor {
         of!(self, it => it.release(run))
     }
 
+    async fn drop_environment(&self, run: RunId) -> Result<(), ExecutorError> {
+        of!(self, it => it.drop_environment(run))
+    }
+
+    async fn identify(&self, image: &str) -> Result<Option<String>, ExecutorError> {
+        of!(self, it => it.identify(image))
+    }
+
     async fn list(&self) -> Result<Inventory, ExecutorError> {
         of!(self, it => it.list())
     }

@@ -48,6 +48,8 @@ pub struct Job {
     pub inputs: BTreeMap<String, Vec<u8>>,
     /// What `/env` is.
     pub environment: Environment,
+    /// Whose environment it is: the run's own, or one that an earlier run has built and left.
+    pub environment_of: RunId,
     /// What it may reach.
     pub network: Network,
     /// Its limits.
@@ -120,6 +122,16 @@ fn io_error(what: impl Into<String>, source: std::io::Error) -> ExecutorError {
     ExecutorError::Io { what: what.into(), source: std::sync::Arc::new(source) }
 }
 
+/// Whether the environment that an earlier run has made must be there already.
+fn needs_environment(job: &Job) -> bool {
+    job.environment != Environment::None && job.environment_of != job.attempt.run
+}
+
+/// It is not: an empty one in its place would fail the author's work.
+fn gone(job: &Job) -> ExecutorError {
+    ExecutorError::Broken(format!("the environment of run {} is gone from the executor", job.environment_of))
+}
+
 /// The image of this job is missing. Its recipe is known by the image's own name: `docent/notebook:1`.
 fn missing_image(job: &Job) -> ExecutorError {
     let last = job.image.rsplit('/').next().unwrap_or_default();
@@ -165,8 +177,14 @@ pub trait Executor: Send + Sync {
     /// Removes everything of the attempt but the run's environment. When it returns nothing of it is left; again is no error.
     fn remove(&self, attempt: &AttemptId) -> impl Future<Output = Result<(), ExecutorError>> + Send;
 
-    /// Removes everything of the run, its environment included.
+    /// Removes everything of the run but its environment, which may serve later runs.
     fn release(&self, run: RunId) -> impl Future<Output = Result<(), ExecutorError>> + Send;
+
+    /// Removes the environment of the run. When it returns nothing of it is left; one that is not there is no error.
+    fn drop_environment(&self, run: RunId) -> impl Future<Output = Result<(), ExecutorError>> + Send;
+
+    /// Which image really stands behind this name now: another one, another identity. None: not there, or not to be told.
+    fn identify(&self, image: &str) -> impl Future<Output = Result<Option<String>, ExecutorError>> + Send;
 
     /// Everything of this docent that exists, running or not, for recovery.
     fn list(&self) -> impl Future<Output = Result<Inventory, ExecutorError>> + Send;
@@ -177,6 +195,8 @@ pub trait Executor: Send + Sync {
 pub struct Inventory {
     /// Attempts, running or ended.
     pub attempts: Vec<AttemptId>,
-    /// Runs that own anything at all (attempts, environments, networks).
+    /// Runs that own anything but an environment (attempts, networks).
     pub runs: Vec<RunId>,
+    /// Runs that own an environment.
+    pub environments: Vec<RunId>,
 }

@@ -24,6 +24,9 @@ pub struct Description {
     pub containerfile: Option<PathBuf>,
 }
 
+/// In the root filesystem: what tells it from all others.
+const IDENTITY: &str = ".docent-image";
+
 /// Where the root filesystem of this image is kept.
 pub fn directory(state: &Path, image: &str) -> PathBuf {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
@@ -31,6 +34,13 @@ pub fn directory(state: &Path, image: &str) -> PathBuf {
     // A leading dot would lead out of here, or hide it.
     let name = if name.is_empty() || name.starts_with('.') { format!("_{name}") } else { name };
     state.join("images").join(name).join("rootfs")
+}
+
+/// Which root filesystem of this image is kept: each time it is made it is another one. None: there is none, or it is of a
+/// time when nobody noted it.
+pub fn identity(state: &Path, image: &str) -> Option<String> {
+    let noted = fs::read_to_string(directory(state, image).join(IDENTITY)).ok()?;
+    Some(format!("rootfs:{}", noted.trim()))
 }
 
 /// Makes the root filesystem anew at its place; the old one stays until the new one is whole. Blocks for seconds to
@@ -58,6 +68,8 @@ pub fn make(
     if !description.python.is_empty() {
         install_python(&description.python, &root, &scratch, access, say)?;
     }
+    fs::write(root.join(IDENTITY), format!("{:032x}\n", rand::random::<u128>()))
+        .map_err(|error| io_error("noting which root filesystem it is", error))?;
     finish(&root).map_err(|error| io_error("finishing the root filesystem", error))?;
     put_in_place(&root, &place, making.path())
         .map_err(|error| io_error(format!("replacing {}", place.display()), error))?;

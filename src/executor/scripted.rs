@@ -187,6 +187,15 @@ impl State {
     }
 }
 
+impl Scripted {
+    /// All environments are gone, as if somebody had removed them behind docent's back.
+    pub fn lose_environments(&self) {
+        if let Ok(mut state) = self.up() {
+            state.environments.clear();
+        }
+    }
+}
+
 impl Executor for Scripted {
     async fn probe(&self) -> Result<Probe, ExecutorError> {
         drop(self.up()?);
@@ -206,7 +215,7 @@ impl Executor for Scripted {
             let ending = (!part.is_held).then(|| part.ending.clone());
             state.attempts.insert(job.attempt.clone(), Attempt { part, ending });
             if job.environment != Environment::None {
-                state.environments.insert(job.attempt.run);
+                state.environments.insert(job.environment_of);
             }
             state.submissions.push(job.clone());
         }
@@ -276,17 +285,27 @@ impl Executor for Scripted {
         {
             let mut state = self.up()?;
             state.attempts.retain(|attempt, _| attempt.run != run);
-            state.environments.remove(&run);
         }
         self.changed();
         Ok(())
     }
 
+    async fn drop_environment(&self, run: RunId) -> Result<(), ExecutorError> {
+        self.up()?.environments.remove(&run);
+        self.changed();
+        Ok(())
+    }
+
+    async fn identify(&self, image: &str) -> Result<Option<String>, ExecutorError> {
+        drop(self.up()?);
+        Ok(Some(format!("scripted:{image}")))
+    }
+
     async fn list(&self) -> Result<Inventory, ExecutorError> {
         let state = self.up()?;
         let attempts: Vec<AttemptId> = state.attempts.keys().cloned().collect();
-        let runs: BTreeSet<RunId> =
-            attempts.iter().map(|attempt| attempt.run).chain(state.environments.iter().copied()).collect();
-        Ok(Inventory { attempts, runs: runs.into_iter().collect() })
+        let runs: BTreeSet<RunId> = attempts.iter().map(|attempt| attempt.run).collect();
+        let environments = state.environments.iter().copied().collect();
+        Ok(Inventory { attempts, runs: runs.into_iter().collect(), environments })
     }
 }

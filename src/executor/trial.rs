@@ -124,6 +124,7 @@ async fn run<E: Executor>(
     let tier = format!("probe-{}", std::process::id());
     let attempt = AttemptId { run: RunId(0), tier, number };
     let job = Job {
+        environment_of: attempt.run,
         attempt: attempt.clone(),
         image: image.to_owned(),
         command: ["sh", "-c", script].map(str::to_owned).to_vec(),

@@ -217,6 +217,8 @@ fn tier(table: &Table<'_, '_, '_>, name: String, limits: Limits, settings: &BTre
         is_gate: table.flag("gate").unwrap_or(false),
         is_opt_in: table.flag("opt_in").unwrap_or(false),
         tests: table.choice("tests", &sets),
+        lock: table.text("lock"),
+        is_reusable: table.flag("reuse").unwrap_or(false),
         limits: self::limits(table, limits),
     }
 }

@@ -7,6 +7,7 @@ mod files;
 mod migrate;
 mod outbox;
 mod read;
+mod reuse;
 mod rows;
 mod write;
 

@@ -7,9 +7,11 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::outbox::{self, Done};
+use super::reuse::{keep_results, save_environment};
 use super::rows::{Number, Trouble, document, documents, from_json, millis, to_json};
 use super::{Store, StoreError};
 use crate::core::decide::Decision;
+use crate::core::environment::KeptEnvironment;
 use crate::core::event::{Ask, Concern, Event};
 use crate::core::id::{CommentId, PullId, RunId};
 use crate::core::run::{Run, Trigger};
@@ -155,6 +157,9 @@ fn load(transaction: &Transaction<'_>, concern: &Concern) -> Result<World, Troub
     let last: i64 = transaction.query_row("SELECT coalesce(max(id), 0) FROM run", [], |row| row.get(0))?;
     world.next_run = last + 1;
 
+    let environments: Vec<KeptEnvironment> =
+        documents(transaction, "an environment", "SELECT document FROM environment", [])?;
+    world.environments = environments.into_iter().map(|kept| (kept.run, kept)).collect();
     let mut runs: Vec<Run> =
         documents(transaction, "a run", "SELECT document FROM run WHERE is_ended = 0", [])?;
     if let Some(run) = concern.run {
@@ -212,7 +217,8 @@ fn record(
     decision: &Decision,
     now: Time,
 ) -> Result<(), Trouble> {
-    let (mut pulls, mut comments, mut runs) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    let (mut pulls, mut comments) = (BTreeSet::new(), BTreeSet::new());
+    let (mut runs, mut environments) = (BTreeSet::new(), BTreeSet::new());
     for change in &decision.changes {
         world.apply(change).map_err(|defect| Trouble::Document {
             what: "a decision".to_owned(),
@@ -227,6 +233,13 @@ fn record(
                 comments.insert(comment.clone())
             }
             Change::RunOffered { run, .. } | Change::Run { run, .. } => runs.insert(*run),
+            Change::EnvironmentKept { environment: KeptEnvironment { run, .. } }
+            | Change::EnvironmentUsed { run, .. }
+            | Change::EnvironmentDropped { run } => environments.insert(*run),
+            Change::ResultsKept { run, tier, results } => {
+                keep_results(transaction, world, *run, tier, results)?;
+                false
+            }
         };
     }
     for id in &pulls {
@@ -237,6 +250,9 @@ fn record(
     }
     for id in &runs {
         save_run(transaction, world, *id)?;
+    }
+    for run in &environments {
+        save_environment(transaction, world, *run)?;
     }
     for due in &decision.actions {
         outbox::put(transaction, due)?;

@@ -358,7 +358,7 @@ pub async fn no_network<E: Executor>(bench: &Bench<E>) {
 pub async fn environment<E: Executor>(bench: &Bench<E>) {
     let run = new_run();
     let mut job = bench.job("echo built >/env/marker; mkdir /env/bin; echo ok");
-    job.attempt.run = run;
+    (job.attempt.run, job.environment_of) = (run, run);
     job.environment = Environment::Write;
     assert_eq!(bench.run(&job).await.text(), "ok\n");
     bench.executor.remove(&job.attempt).await.unwrap();
@@ -369,19 +369,38 @@ pub async fn environment<E: Executor>(bench: &Bench<E>) {
         (4, Environment::None, ""),
     ] {
         let mut job = bench.job("cat /env/marker 2>/dev/null; [ -d /env/bin ] && { (: >/env/x) 2>/dev/null || echo read-only; }; exit 0");
-        job.attempt.run = run;
+        (job.attempt.run, job.environment_of) = (run, run);
         job.attempt.number = number;
         job.environment = environment;
         assert_eq!(bench.run(&job).await.text(), expected, "{environment:?}");
         bench.executor.remove(&job.attempt).await.unwrap();
     }
-    assert_eq!(bench.executor.list().await.unwrap().runs.iter().filter(|it| **it == run).count(), 1);
     bench.executor.release(run).await.unwrap();
-    assert!(!bench.executor.list().await.unwrap().runs.contains(&run));
+    let list = bench.executor.list().await.unwrap();
+    assert_eq!(
+        (list.runs.contains(&run), list.environments.contains(&run)),
+        (false, true),
+        "it outlives its run"
+    );
+
+    // A later run reads what this one has built, and cannot change it.
+    let mut job = bench.job("cat /env/marker; (: >/env/x) 2>/dev/null || echo read-only");
+    (job.environment, job.environment_of) = (Environment::Read, run);
+    assert_eq!(bench.run_once(&job).await.text(), "built\nread-only\n");
+    bench.executor.drop_environment(run).await.unwrap();
+    bench.executor.drop_environment(run).await.unwrap();
+    assert!(!bench.executor.list().await.unwrap().environments.contains(&run));
+
+    // One that is gone is not taken for an empty one.
+    let mut job = bench.job("echo ran without its environment");
+    (job.environment, job.environment_of) = (Environment::Read, run);
+    let refused = bench.executor.submit(&job).await.unwrap_err().to_string();
+    assert!(refused.contains("is gone"), "{refused}");
 
     let mut job = bench.job("[ ! -e /env/marker ] && echo fresh");
     job.environment = Environment::Read;
     assert_eq!(bench.run_once(&job).await.text(), "fresh\n");
+    bench.executor.drop_environment(job.environment_of).await.unwrap();
 }
 
 /// Eight at once end as they should, each with its own files.
@@ -390,7 +409,7 @@ pub async fn crowd<E: Executor>(bench: &Bench<E>) {
     let jobs: Vec<_> = (1..=8)
         .map(|number| {
             let mut job = bench.job(&format!("echo {number} >/out/n; sleep 1; cat /out/n; exit {number}"));
-            job.attempt.run = run;
+            (job.attempt.run, job.environment_of) = (run, run);
             job.attempt.number = number;
             job.environment = Environment::Read;
             job
@@ -407,6 +426,7 @@ pub async fn crowd<E: Executor>(bench: &Bench<E>) {
     let list = bench.executor.list().await.unwrap();
     assert!(!list.runs.contains(&run) && !list.attempts.iter().any(|attempt| attempt.run == run));
     bench.executor.release(run).await.unwrap();
+    bench.executor.drop_environment(run).await.unwrap();
 }
 
 /// Every limit is said to bind, by trial.

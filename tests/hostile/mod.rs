@@ -80,8 +80,10 @@ impl<E: Executor> Bench<E> {
     }
 
     pub fn command(&self, command: &[&str]) -> Job {
+        let run = new_run();
         Job {
-            attempt: AttemptId { run: new_run(), tier: "tier".into(), number: 1 },
+            environment_of: run,
+            attempt: AttemptId { run, tier: "tier".into(), number: 1 },
             image: tiny::TINY.into(),
             command: command.iter().map(|word| word.replace("MARK", &self.mark)).collect(),
             variables: BTreeMap::from([("DOCENT_TIER".to_owned(), "tier".to_owned())]),

@@ -74,6 +74,8 @@ fn run(pull: &Pull, tier: &str, tests: Vec<TestResult>) -> Run {
         is_gate: false,
         is_opt_in: false,
         tests: Some(TestSet::Notebooks),
+        lock: None,
+        is_reusable: false,
         limits: Limits {
             memory_bytes: 0,
             cpus: 1.0,
@@ -87,6 +89,13 @@ fn run(pull: &Pull, tier: &str, tests: Vec<TestResult>) -> Run {
     let mut run = Run::offered(RunId(1), request, Time::UNIX_EPOCH, Time::UNIX_EPOCH);
     run.phase = Phase::Completed;
     run.verdict = Some(Verdict::Fail);
-    run.tiers = vec![TierRun { tier, planned, attempts: Vec::new(), tests, verdict: Some(Verdict::Fail) }];
+    run.tiers = vec![TierRun {
+        tier,
+        planned,
+        attempts: Vec::new(),
+        tests,
+        verdict: Some(Verdict::Fail),
+        reused_from: None,
+    }];
     run
 }

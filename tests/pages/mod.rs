@@ -203,6 +203,8 @@ impl Museum {
             name: "notebook".into(),
             digest: "d".repeat(64),
             image: format!("docent/notebook {HOSTILE}"),
+            image_identity: None,
+            settings_digest: String::new(),
         };
         self.step(Event::Prepared { run: RunId(run), recipe, plan }).await;
     }
@@ -349,6 +351,8 @@ fn policy() -> Policy {
         is_gate: name == "validate",
         is_opt_in,
         tests,
+        lock: None,
+        is_reusable: false,
         limits: Limits {
             memory_bytes: 1 << 30,
             cpus: 1.0,
@@ -385,6 +389,7 @@ fn policy() -> Policy {
         grammar: Grammar::default(),
         slots: 1,
         queue_limit: 10,
+        environments: 2,
         offer_lifetime: Duration::hours(24),
         report_interval: Duration::seconds(15),
         public_url: None,

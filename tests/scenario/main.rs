@@ -6,6 +6,7 @@ mod executor_trouble;
 mod forge_trouble;
 mod queue;
 mod reports;
+mod reuse;
 mod stopping;
 
 #[path = "../support/stage/mod.rs"]

@@ -103,6 +103,7 @@ impl Deciding<'_> {
         if let Some(tier) = self.world.runs.get(&attempt.run).and_then(|run| run.tier(&attempt.tier)) {
             let verdict = verdict::of_tier(outcome, &tier.tests, &tier.planned);
             self.run(attempt.run, RunChange::TierConcluded { tier: attempt.tier.clone(), verdict });
+            self.keep_what_lasts(attempt.run, &attempt.tier);
         }
         self.go_on(attempt.run);
     }
@@ -124,6 +125,9 @@ impl Deciding<'_> {
         match waiting.first() {
             Some(next) if !is_shut => {
                 let next = next.clone();
+                if self.choose_environment(run, &next) {
+                    return self.go_on(run);
+                }
                 self.open_attempt(run, &next);
             }
             _ => {

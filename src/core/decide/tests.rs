@@ -75,6 +75,8 @@ fn tier(name: &str, is_gate: bool, is_opt_in: bool, tests: Option<TestSet>) -> T
         is_gate,
         is_opt_in,
         tests,
+        lock: None,
+        is_reusable: false,
         limits: Limits {
             memory_bytes: 1,
             cpus: 1.0,
@@ -114,6 +116,7 @@ pub(super) fn policy() -> Policy {
         grammar: Grammar::default(),
         slots: 1,
         queue_limit: 10,
+        environments: 2,
         offer_lifetime: Duration::hours(24),
         report_interval: Duration::seconds(15),
         public_url: None,
@@ -193,7 +196,7 @@ impl Bench {
     }
 
     pub fn prepare(&mut self, id: i64, notebooks: &[&str]) {
-        let recipe = RecipeUse { name: "notebook".into(), digest: String::new(), image: String::new() };
+        let recipe = RecipeUse { name: "notebook".into(), ..RecipeUse::default() };
         let notebooks = notebooks.iter().map(ToString::to_string).collect();
         self.outbox.remove(&Action::Prepare { run: RunId(id) }.key());
         self.event(&Event::Prepared { run: RunId(id), recipe, plan: Plan { notebooks, ..Plan::default() } });
@@ -602,6 +605,66 @@ fn the_operator_may_without_a_forge() {
     assert!(bench.run(1).cancel.is_some());
 }
 
+#[test]
+fn an_environment_is_built_once_for_a_lock_and_never_passed_from_strangers_to_trusted_code() {
+    let mut bench = Bench::new();
+    let recipe = bench.policy.recipes.get_mut("notebook").unwrap();
+    recipe.tiers[0].lock = Some("lock".into());
+    recipe
+        .tiers
+        .insert(1, Tier { environment: Environment::Write, ..tier("environment", true, false, None) });
+    // Which run's environment each of these uses, one after the other: lock, trust, options.
+    let runs = [
+        ("a", true, false, 1),
+        ("a", true, false, 1),
+        ("b", true, false, 3),
+        ("a", false, false, 4),
+        ("a", false, false, 4),
+        ("a", true, true, 6),
+        ("a", true, false, 6),
+    ];
+    let mut seen = Vec::new();
+    for (index, (lock, is_untrusted, full, _)) in runs.iter().enumerate() {
+        let id = i64::try_from(index).unwrap() + 1;
+        let request = Request {
+            pull: None,
+            place: "p".into(),
+            sha: None,
+            base: None,
+            is_untrusted: *is_untrusted,
+            recipe: Some("notebook".into()),
+            options: crate::core::command::TestOptions { full: *full, ..Default::default() },
+            only: vec![],
+            trigger: Trigger::CommandLine,
+            by: Party::Operator,
+        };
+        bench.event(&Event::OperatorAsked { ask: Ask::Run { request: Box::new(request) } });
+        let recipe = RecipeUse {
+            name: "notebook".into(),
+            image_identity: Some("image".into()),
+            ..RecipeUse::default()
+        };
+        bench.event(&Event::Prepared { run: RunId(id), recipe, plan: Plan::default() });
+        while let Some(open) = bench.run(id).open_attempt() {
+            bench.event(&Event::AttemptEnded {
+                attempt: open.id.clone(),
+                ending: AttemptEnding::Ended { ending: exited(0) },
+                tests: vec![],
+                log: None,
+                artifacts: vec![Kept { name: "lock".into(), digest: (*lock).into(), size: 0 }],
+            });
+        }
+        assert_eq!(bench.run(id).verdict, Some(Verdict::Pass));
+        let attempts = bench.run(id).tier("environment").unwrap().attempts.len();
+        let of = bench.run(id).environment.as_ref().unwrap().of.0;
+        assert_eq!(attempts, usize::from(of == id), "built by run {id} though run {of} has");
+        seen.push(of);
+        bench.event(&Event::Released { run: RunId(id) });
+    }
+    // Two are kept: when the third came, that of run 1 was dropped, so run 6 built it again, and would have in any case.
+    assert_eq!(seen, runs.map(|(_, _, _, of)| of));
+}
+
 mod random {
     use proptest::prelude::*;
 
@@ -684,7 +747,11 @@ mod random {
             }
             Action::Prepare { run } => Event::Prepared {
                 run,
-                recipe: RecipeUse { name: "notebook".into(), digest: String::new(), image: String::new() },
+                recipe: RecipeUse {
+                    name: "notebook".into(),
+                    image_identity: Some("image".into()),
+                    ..RecipeUse::default()
+                },
                 plan: Plan::default(),
             },
             Action::Execute { attempt } => Event::AttemptEnded {
@@ -692,10 +759,11 @@ mod random {
                 ending: AttemptEnding::Ended { ending: ending(byte) },
                 tests: vec![],
                 log: Some(Kept { name: "log".into(), digest: String::new(), size: 0 }),
-                artifacts: vec![],
+                artifacts: vec![Kept { name: "lock".into(), digest: (byte % 5).to_string(), size: 0 }],
             },
             Action::Stop { run } => Event::Settled { run },
             Action::Release { run } => Event::Released { run },
+            Action::DropEnvironment { run } => Event::Settled { run },
             Action::Report { pull } => Event::Reported { pull, comment: 1, digest: String::new() },
             Action::SetStatus { run } => Event::StatusSet { run },
         })
@@ -744,7 +812,35 @@ mod random {
         }
     }
 
+    /// Environments are made from locks, kept for later runs, and dropped when there are too many.
+    fn lock_environments(policy: &mut Policy) {
+        let recipe = policy.recipes.get_mut("notebook").unwrap();
+        recipe.tiers[0].lock = Some("lock".into());
+        let environment = Tier { environment: Environment::Write, ..tier("environment", true, false, None) };
+        recipe.tiers.insert(1, environment);
+    }
+
+    fn check_environments(bench: &Bench) {
+        let kept = &bench.world.environments;
+        let live = || bench.world.runs.values().filter(|run| run.phase.is_live());
+        let used = |of: &RunId| live().any(|run| run.environment.as_ref().is_some_and(|used| used.of == *of));
+        assert!(
+            kept.keys().filter(|run| !used(run)).count() <= bench.policy.environments,
+            "more than there is room for"
+        );
+        for run in live() {
+            let other = run.environment.as_ref().map(|used| used.of).filter(|of| *of != run.id);
+            assert!(
+                other.is_none_or(|of| kept.contains_key(&of)),
+                "an environment was dropped while it was used"
+            );
+        }
+        let keys: std::collections::BTreeSet<_> = kept.values().map(|kept| &kept.key).collect();
+        assert_eq!(keys.len(), kept.len(), "two environments of one lock");
+    }
+
     fn check(bench: &Bench) {
+        check_environments(bench);
         for number in 1..4 {
             let of_pull = |run: &&Run| run.request.pull == Some(pull_id(number));
             let running =
@@ -775,6 +871,7 @@ mod random {
         #[test]
         fn whatever_happens_the_promises_hold(moves in moves()) {
             let mut bench = Bench::new();
+            lock_environments(&mut bench.policy);
             for next in &moves {
                 play(&mut bench, next);
                 check(&bench);

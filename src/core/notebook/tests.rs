@@ -21,8 +21,38 @@ fn what_matters_is_seen() {
         language: Some("python".into()),
         is_skipped: true,
         is_extra: true,
+        is_curious: false,
+        code_digest: inspect(text.as_bytes()).unwrap().code_digest,
     };
     assert_eq!(inspect(text.as_bytes()), Ok(facts));
+}
+
+#[test]
+fn prose_and_outputs_do_not_change_the_code() {
+    let with = |metadata: &str, cells: &str| {
+        let text = format!(r#"{{"nbformat": 4, "metadata": {metadata}, "cells": [{cells}]}}"#);
+        inspect(text.as_bytes()).unwrap()
+    };
+    let code =
+        r#"{"cell_type": "code", "metadata": {}, "source": "a\nb", "outputs": [], "execution_count": 1}"#;
+    let usual = with("{}", code).code_digest;
+    for same in [
+        r#"{"cell_type": "code", "metadata": {"collapsed": true}, "source": ["a\n", "b"], "outputs": [1], "execution_count": 7}"#,
+        r#"{"cell_type": "markdown", "source": "new"}, {"cell_type": "code", "source": "a\nb"}"#,
+    ] {
+        assert_eq!(with("{}", same).code_digest, usual, "{same}");
+    }
+    assert_eq!(with(r#"{"language_info": {"version": "3.12.1"}}"#, code).code_digest, usual);
+    for other in [
+        r#"{"cell_type": "code", "source": "a\nc"}"#,
+        r#"{"cell_type": "code", "source": "a"}, {"cell_type": "code", "source": "b"}"#,
+        r#"{"cell_type": "code", "metadata": {"tags": ["skip-execution"]}, "source": "a\nb"}"#,
+        r#"{"cell_type": "markdown", "source": "a\nb"}"#,
+    ] {
+        assert_ne!(with("{}", other).code_digest, usual, "{other}");
+    }
+    assert_ne!(with(r#"{"kernelspec": {"name": "astro"}}"#, code).code_digest, usual);
+    assert!(with("{}", r#"{"cell_type": "code", "source": "%run other.ipynb"}"#).is_curious);
 }
 
 #[test]

@@ -132,6 +132,11 @@ impl Container {
     async fn start(&self, job: &Job, names: &Names) -> Result<(), ExecutorError> {
         let docker = &self.engine.docker;
         let places = Place::all(job.environment);
+        if super::needs_environment(job) {
+            let volume = names.volume(Place::Env { is_writable: false });
+            let there = absent_is_none(docker.inspect_volume(&volume).await);
+            there.map_err(failed("looking for an environment"))?.ok_or_else(|| super::gone(job))?;
+        }
         futures_util::future::try_join_all(places.into_iter().map(|place| self.make_volume(names, place)))
             .await?;
         let access = match job.network {
@@ -329,7 +334,7 @@ impl Executor for Container {
     async fn submit(&self, job: &Job) -> Result<(), ExecutorError> {
         let turn = self.turn(&job.attempt);
         let _alone = turn.lock().await;
-        let names = self.names(&job.attempt);
+        let names = self.names(&job.attempt).with_environment_of(job.environment_of);
         let docker = &self.engine.docker;
         match inspect(docker, &names.container()).await? {
             Some(container) if !is_unstarted(&container) => {
@@ -419,6 +424,15 @@ impl Executor for Container {
             .unwrap_or_else(PoisonError::into_inner)
             .retain(|attempt, _| attempt.run != run);
         sweep::run(&self.engine.docker, &self.settings.instance, run).await
+    }
+
+    async fn drop_environment(&self, run: RunId) -> Result<(), ExecutorError> {
+        sweep::environment(&self.engine.docker, &self.settings.instance, run).await
+    }
+
+    async fn identify(&self, image: &str) -> Result<Option<String>, ExecutorError> {
+        let answer = absent_is_none(self.engine.docker.inspect_image(image).await);
+        Ok(answer.map_err(failed(format!("looking for the image {image}")))?.and_then(|image| image.id))
     }
 
     async fn list(&self) -> Result<Inventory, ExecutorError> {

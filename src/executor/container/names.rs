@@ -14,6 +14,8 @@ pub const INSTANCE: &str = "docent.instance";
 pub const RUN: &str = "docent.run";
 /// The attempt it belongs to.
 pub const ATTEMPT: &str = "docent.attempt";
+/// On an environment, which may outlive its run: the run that made it.
+pub const ENVIRONMENT: &str = "docent.environment";
 /// On the container that does the work: what docent enforces itself, so that it can after a restart.
 const TIMEOUT: &str = "docent.timeout_seconds";
 const DISK: &str = "docent.disk_bytes";
@@ -49,12 +51,18 @@ impl Watched {
 pub struct Names {
     instance: String,
     attempt: AttemptId,
+    environment_of: RunId,
 }
 
 impl Names {
     /// Of this attempt, in this installation.
     pub fn new(instance: &str, attempt: &AttemptId) -> Self {
-        Self { instance: instance.to_owned(), attempt: attempt.clone() }
+        Self { instance: instance.to_owned(), attempt: attempt.clone(), environment_of: attempt.run }
+    }
+
+    /// The same, with the environment that this run has made.
+    pub fn with_environment_of(self, run: RunId) -> Self {
+        Self { environment_of: run, ..self }
     }
 
     /// The container that does the work.
@@ -72,10 +80,10 @@ impl Names {
         format!("{}-meter", self.container())
     }
 
-    /// A volume: the attempt's, or for `/env` the run's.
+    /// A volume: the attempt's, or for `/env` that of the run that made it.
     pub fn volume(&self, place: Place) -> String {
         match place {
-            Place::Env { .. } => format!("{}-r{}-env", prefix(&self.instance), self.attempt.run),
+            Place::Env { .. } => format!("{}-r{}-env", prefix(&self.instance), self.environment_of),
             _ => format!("{}-{}", self.container(), place.name()),
         }
     }
@@ -109,7 +117,10 @@ impl Names {
     /// Labels of a volume.
     pub fn labels_of_volume(&self, place: Place) -> HashMap<String, String> {
         match place {
-            Place::Env { .. } => self.labels_of_run(),
+            Place::Env { .. } => HashMap::from([
+                (INSTANCE.to_owned(), self.instance.clone()),
+                (ENVIRONMENT.to_owned(), self.environment_of.to_string()),
+            ]),
             _ => self.labels_of_part(),
         }
     }
@@ -182,5 +193,8 @@ pub fn enter(inventory: &mut Inventory, labels: &HashMap<String, String>) {
         && !inventory.runs.contains(&run)
     {
         inventory.runs.push(run);
+    }
+    if let Some(run) = labels.get(ENVIRONMENT).and_then(|text| text.parse().ok()).map(RunId) {
+        inventory.environments.push(run);
     }
 }

@@ -14,7 +14,7 @@ use crate::core::id::{AttemptId, RunId};
 use crate::executor::{ExecutorError, Inventory};
 
 use super::connect::{failed, status};
-use super::names::{ATTEMPT, INSTANCE, RUN, enter};
+use super::names::{ATTEMPT, ENVIRONMENT, INSTANCE, RUN, enter};
 
 /// An engine needs a moment to let go of a volume.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -46,9 +46,14 @@ pub async fn attempt(docker: &Docker, instance: &str, attempt: &AttemptId) -> Re
     remove(docker, vec![format!("{INSTANCE}={instance}"), format!("{ATTEMPT}={attempt}")]).await
 }
 
-/// Removes everything of the run.
+/// Removes everything of the run but its environment.
 pub async fn run(docker: &Docker, instance: &str, run: RunId) -> Result<(), ExecutorError> {
     remove(docker, vec![format!("{INSTANCE}={instance}"), format!("{RUN}={run}")]).await
+}
+
+/// Removes the environment of the run.
+pub async fn environment(docker: &Docker, instance: &str, run: RunId) -> Result<(), ExecutorError> {
+    remove(docker, vec![format!("{INSTANCE}={instance}"), format!("{ENVIRONMENT}={run}")]).await
 }
 
 /// Everything of this installation.
@@ -60,6 +65,7 @@ pub async fn inventory(docker: &Docker, instance: &str) -> Result<Inventory, Exe
     }
     inventory.attempts.sort();
     inventory.runs.sort();
+    inventory.environments.sort();
     Ok(inventory)
 }
 

@@ -208,7 +208,11 @@ impl Sandbox {
     }
 
     fn start(&self, job: &Job, root: Root) -> Result<Arc<Running>, ExecutorError> {
-        let places = self.places(&job.attempt);
+        let places =
+            Places { environment: self.environment(job.environment_of), ..self.places(&job.attempt) };
+        if super::needs_environment(job) && !places.environment.is_dir() {
+            return Err(super::gone(job));
+        }
         self.prepare(job, &places)
             .map_err(|error| io_error(format!("preparing the directories of {}", job.attempt), error))?;
         let access = match job.network {
@@ -363,12 +367,20 @@ impl Executor for Sandbox {
             self.remove(&attempt).await?;
         }
         self.turns.lock().unwrap_or_else(PoisonError::into_inner).retain(|attempt, _| attempt.run != run);
+        Ok(())
+    }
+
+    async fn drop_environment(&self, run: RunId) -> Result<(), ExecutorError> {
         let environment = self.environment(run);
         blocking("removing an environment", move || {
             tree::remove(&environment)
                 .map_err(|error| io_error(format!("removing the environment of run {run}"), error))
         })
         .await
+    }
+
+    async fn identify(&self, image: &str) -> Result<Option<String>, ExecutorError> {
+        Ok(rootfs::identity(&self.settings.state, image))
     }
 
     async fn list(&self) -> Result<Inventory, ExecutorError> {
@@ -381,12 +393,13 @@ impl Executor for Sandbox {
                 inventory.runs.push(attempt.run);
                 inventory.attempts.push(attempt);
             } else if let Some(run) = name.strip_prefix("env-").and_then(|run| run.parse().ok()) {
-                inventory.runs.push(RunId(run));
+                inventory.environments.push(RunId(run));
             }
         }
         inventory.attempts.sort();
         inventory.runs.sort();
         inventory.runs.dedup();
+        inventory.environments.sort();
         Ok(inventory)
     }
 }

@@ -139,6 +139,11 @@ impl Stage {
         let mut left: Vec<String> =
             held.attempts.iter().map(|attempt| format!("attempt {attempt} is left")).collect();
         left.extend(held.runs.iter().map(|run| format!("something of run {run} is left at the executor")));
+        let kept = self.environments();
+        let stray = held.environments.iter().filter(|run| !kept.contains(run));
+        left.extend(stray.map(|run| format!("the environment of run {run} is left, and nobody keeps it")));
+        let missing = kept.iter().filter(|run| !held.environments.contains(run));
+        left.extend(missing.map(|run| format!("the environment of run {run} is kept, and not there")));
         for folder in ["work", "logs"] {
             let entries = std::fs::read_dir(self.state().join(folder)).into_iter().flatten().flatten();
             left.extend(entries.map(|entry| format!("{} is left", entry.path().display())));

@@ -64,6 +64,29 @@ run = ["sh", "-c", "true"]
 opt_in = true
 "#;
 
+/// A recipe that locks, builds an environment from the lock, and runs notebooks in it.
+pub const LOCKED: &str = r#"
+name = "trial"
+detect = []
+image = "docent-test/tiny:1"
+[[tier]]
+name = "lock"
+run = ["sh", "-c", "true"]
+lock = "artifacts/lock"
+gate = true
+[[tier]]
+name = "environment"
+run = ["sh", "-c", "true"]
+environment = "write"
+gate = true
+[[tier]]
+name = "notebooks"
+run = ["sh", "-c", "true"]
+environment = "read"
+tests = "notebooks"
+reuse = true
+"#;
+
 /// What can differ between stages.
 #[derive(Debug, Clone)]
 pub struct Setting {
@@ -77,6 +100,8 @@ pub struct Setting {
     pub others: Vec<String>,
     /// How long an answer of the forge may take.
     pub patience: Duration,
+    /// The recipe `trial`.
+    pub recipe: &'static str,
 }
 
 impl Default for Setting {
@@ -87,6 +112,7 @@ impl Default for Setting {
             queue_limit: 50,
             others: Vec::new(),
             patience: Duration::from_secs(20),
+            recipe: RECIPE,
         }
     }
 }
@@ -156,7 +182,7 @@ impl Stage {
         let recipe = folder.path().join("recipes/trial");
         std::fs::create_dir_all(&recipe).unwrap();
         std::fs::create_dir_all(folder.path().join("state")).unwrap();
-        std::fs::write(recipe.join("recipe.toml"), RECIPE).unwrap();
+        std::fs::write(recipe.join("recipe.toml"), setting.recipe).unwrap();
         let store = Store::open(&folder.path().join("state/docent.db")).unwrap();
         Self {
             forge,
@@ -238,6 +264,7 @@ impl Stage {
                 grammar: Grammar::default(),
                 slots: self.setting.slots,
                 queue_limit: self.setting.queue_limit,
+                environments: 2,
                 offer_lifetime: time::Duration::hours(24),
                 report_interval: time::Duration::milliseconds(100),
                 public_url: None,
@@ -293,6 +320,18 @@ impl Stage {
         self.let_forge_wait(2);
         let files = [("note.txt", text.as_bytes())];
         self.forge.commit_as(REPOSITORY, "flat-field-names", Some(sample::MAINTAINER), &files)
+    }
+
+    /// Pushes these files to the pull request.
+    pub fn push_files(&self, files: &[(&str, &[u8])]) -> String {
+        self.let_forge_wait(2);
+        self.forge.commit_as(REPOSITORY, "flat-field-names", Some(sample::MAINTAINER), files)
+    }
+
+    /// Environments that docent keeps for later runs.
+    pub fn environments(&self) -> Vec<RunId> {
+        let kept = self.runtime.block_on(self.store.environments()).unwrap();
+        kept.into_iter().map(|kept| kept.run).collect()
     }
 
     /// Opens one more pull request. Gives its number.

@@ -225,6 +225,14 @@ impl<E: Executor> Executor for Tapped<E> {
         self.around("release", self.inner.release(run)).await
     }
 
+    async fn drop_environment(&self, run: RunId) -> Result<(), ExecutorError> {
+        self.around("drop_environment", self.inner.drop_environment(run)).await
+    }
+
+    async fn identify(&self, image: &str) -> Result<Option<String>, ExecutorError> {
+        self.inner.identify(image).await
+    }
+
     async fn list(&self) -> Result<Inventory, ExecutorError> {
         self.inner.list().await
     }
