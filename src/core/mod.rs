@@ -20,6 +20,7 @@ pub mod notebook;
 pub mod plan;
 pub mod run;
 pub mod select;
+pub mod spec;
 
 pub mod action;
 pub mod backoff;

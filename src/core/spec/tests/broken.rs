@@ -1,0 +1,2 @@
+//! Broken and hostile specs.
+use super::{GOOD, changed, read};
