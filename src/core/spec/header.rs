@@ -103,17 +103,20 @@ pub fn read(top: &Section<'_>, is_development: bool) -> Option<Header> {
     {
         header.warning("date", last.span, "expires_on is before valid_on");
     }
-    let (image_name, valid_on, expires_on) = (image_name?, valid_on?, expires_on?);
-    let artifact_name = artifact_name(&header, &image_name, [&valid_on, &expires_on], is_development);
+    let artifact_name = match (&image_name, &valid_on, &expires_on) {
+        (Some(image), Some(first), Some(last)) => {
+            artifact_name(&header, image, [first, last], is_development)
+        }
+        _ => String::new(),
+    };
     header.close();
-    let deployment_name = deployment_name?;
     Some(Header {
-        image_name,
-        deployment_name,
+        image_name: image_name?,
+        deployment_name: deployment_name?,
         display_name,
         description,
-        valid_on,
-        expires_on,
+        valid_on: valid_on?,
+        expires_on: expires_on?,
         artifact_name,
     })
 }
@@ -221,7 +224,11 @@ pub fn environment(
         );
     }
     match (external, inline) {
-        (Some(external), _) => external_file(&external, repositories),
+        (Some(external), _) => {
+            let found = external_file(&external, repositories);
+            external.close_loosely();
+            found
+        }
         (None, Some(inline)) => inline_environment(top, inline).map(Environment::Inline),
         (None, None) => None,
     }
@@ -275,7 +282,6 @@ fn external_file(external: &Section<'_>, repositories: &[Repository]) -> Option<
             return None;
         }
     };
-    external.know(&["uri", "repo", "path"]);
     Some(found)
 }
 

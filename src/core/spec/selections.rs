@@ -3,7 +3,7 @@
 use super::pattern::Pattern;
 use super::repositories::Repository;
 use super::section::{Section, quoted};
-use super::yaml::Node;
+use super::yaml::{Content, Node};
 use super::{Written, name};
 
 /// One choice of notebooks.
@@ -52,7 +52,7 @@ fn selection(name: Written, section: Section<'_>, repositories: &[Repository]) -
     let repository = section.required_text("repo");
     let root = section.text("root_directory");
     let include = patterns(&section, "include_subdirs");
-    if section.required("include_subdirs").is_some() && section.texts("include_subdirs").is_empty() {
+    if section.required("include_subdirs").is_some_and(|list| list.content == Content::List(Vec::new())) {
         section.warning("empty-selection", section.span, "include_subdirs is empty: nothing is selected");
     }
     let exclude = patterns(&section, "exclude_subdirs");

@@ -1,7 +1,14 @@
 //! Specs as people write them, broken ones with every mistake at its place, and what they select.
 
 mod broken;
+mod meaning;
+mod overrides;
+mod patterns;
+mod policy;
+mod random;
+mod refs;
 mod selecting;
+mod values;
 
 use super::*;
 

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use granit_parser::{Event, Parser, ScalarStyle, Span as EventSpan, StrInput, Tag};
+use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, Span as EventSpan, StrInput, Tag};
 
 use crate::core::mistake::position;
 
@@ -14,6 +14,7 @@ use crate::core::mistake::position;
 pub const MAX_BYTES: usize = 4 << 20;
 /// How deep lists and maps may stand in each other.
 const MAX_DEPTH: usize = 64;
+const TOO_DEEP: &str = "lists and maps stand more than 64 deep in each other";
 /// How many nodes there may be after every alias is written out.
 const MAX_NODES: usize = 200_000;
 /// How much text there may be after every alias is written out.
@@ -204,8 +205,6 @@ pub fn parse(text: &str) -> Documents {
     }
     let mut builder = Builder { found, ..Builder::default() };
     let mut options = granit_parser::options! {
-        flow_nesting_limit: MAX_DEPTH + 1,
-        block_nesting_limit: MAX_DEPTH + 1,
         block_scalar_eof_without_line_feed: true,
     };
     options.set_emit_comments(false);
@@ -217,7 +216,13 @@ pub fn parse(text: &str) -> Documents {
                 let mark = error.marker();
                 let at = mark.byte_offset().unwrap_or_default();
                 let span = Span { start: at, end: at, line: mark.line().max(1), column: mark.col() + 1 };
-                Err((span, format!("this is no YAML: {}", error.info())))
+                Err((
+                    span,
+                    match error.kind() {
+                        ErrorKind::RecursionLimitExceeded => TOO_DEEP.to_owned(),
+                        _ => format!("this is no YAML: {}", error.info()),
+                    },
+                ))
             }
         };
         if let Err(mistake) = step {
@@ -257,7 +262,8 @@ type Keys = HashMap<String, (usize, bool)>;
 /// A key that waits for its value.
 #[derive(Debug)]
 struct Key {
-    text: String,
+    /// Nothing if it is no text: then the value counts for nothing.
+    text: Option<String>,
     span: Span,
     /// `<<`: the value is put in place of the key.
     is_merge: bool,
@@ -352,7 +358,7 @@ impl Builder {
     fn begin(&mut self, open: Open, span: Span) -> Step {
         self.spend(1, 0, span)?;
         if self.open.len() >= MAX_DEPTH {
-            return Err((span, format!("lists and maps stand more than {MAX_DEPTH} deep in each other")));
+            return Err((span, TOO_DEEP.to_owned()));
         }
         self.open.push(open);
         Ok(())
@@ -386,17 +392,18 @@ impl Builder {
             Some(Open::List { items, .. }) => items.push(node),
             Some(Open::Map { key: waiting @ None, .. }) => {
                 let text = match &node.content {
-                    Content::Scalar(scalar) => scalar.text.clone(),
+                    Content::Scalar(scalar) => Some(scalar.text.clone()),
                     _ => {
                         mistakes.push((node.span, "a key must be a text, no list and no map".into()));
-                        String::new()
+                        None
                     }
                 };
                 *waiting = Some(Key { text, span: node.span, is_merge });
             }
             Some(Open::Map { entries, keys, key, .. }) => {
                 let Some(key) = key.take() else { return Ok(()) };
-                let entry = Entry { key: key.text, span: key.span, value: node };
+                let Some(text) = key.text else { return Ok(()) };
+                let entry = Entry { key: text, span: key.span, value: node };
                 if key.is_merge {
                     merge(entries, keys, entry.value, mistakes);
                     return Ok(());
