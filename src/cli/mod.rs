@@ -12,6 +12,7 @@ mod run;
 mod runs;
 mod scratch;
 mod serve;
+mod spec;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -51,6 +52,9 @@ enum Command {
     /// Recipes.
     #[command(subcommand)]
     Recipe(recipe::RecipeCommand),
+    /// Wrangler specs.
+    #[command(subcommand)]
+    Spec(spec::SpecCommand),
     /// A consistent copy of the state while the daemon runs.
     Backup(backup::Backup),
 }
@@ -69,6 +73,7 @@ pub async fn main() -> ExitCode {
         Command::Runs(runs) => runs::runs(config, &runs).await,
         Command::Explain(explain) => explain::explain(config, &explain).await,
         Command::Recipe(command) => recipe::recipe(config, &command).await,
+        Command::Spec(command) => spec::spec(&command),
         Command::Backup(backup) => backup::backup(config, &backup).await,
     };
     match done {

@@ -22,6 +22,7 @@ pub mod plan;
 pub mod reuse;
 pub mod run;
 pub mod select;
+pub mod spec;
 
 pub mod action;
 pub mod backoff;
