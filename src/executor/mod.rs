@@ -132,8 +132,11 @@ pub trait Executor: Send + Sync {
     /// Establishes what is there and which limits bind.
     fn probe(&self) -> impl Future<Output = Result<Probe, ExecutorError>> + Send;
 
-    /// When it returns, the attempt runs or has ended, under its name, and survives docent. If an attempt of that name
-    /// exists already it is adopted as it is and nothing is started. If it fails, nothing of the attempt is left.
+    /// When it returns, the attempt runs or has ended, under its name. If an attempt of that name exists already it is
+    /// adopted as it is and nothing is started. If it fails, nothing of the attempt is left.
+    ///
+    /// A container survives docent; a sandbox dies with it, and is unknown to the next docent. What an attempt writes
+    /// before anybody waits for it may hold it back.
     fn submit(&self, job: &Job) -> impl Future<Output = Result<(), ExecutorError>> + Send;
 
     /// What the attempt is doing. The executor enforces the limits of the job whether or not anybody observes, as long as
@@ -141,8 +144,11 @@ pub trait Executor: Send + Sync {
     fn observe(&self, attempt: &AttemptId)
     -> impl Future<Output = Result<Observation, ExecutorError>> + Send;
 
-    /// Waits until the attempt has ended, appending what it writes (both streams, in order of arrival) to `log` while it runs;
-    /// lossless up to the log limit. Called again for the same attempt, it writes the log anew from its beginning.
+    /// Waits until the attempt has ended, appending what it writes (both streams, in order of arrival) to `log` while it
+    /// runs; lossless up to the log limit.
+    ///
+    /// Called again for the same attempt, perhaps after a restart of docent, it writes the log anew from its beginning. Where
+    /// an engine has thrown that away meanwhile, what `log` held stays, a line says so, and what the engine still has follows.
     fn wait(
         &self,
         attempt: &AttemptId,
