@@ -11,7 +11,7 @@ use super::Trouble;
 use super::assemble;
 use super::outcome::code_of;
 use super::recipe::kind_of;
-use super::serve::{ForgesDown, log, start};
+use super::serve::{Down, log, start};
 use crate::config::{self, Config, ExecutorKind};
 use crate::core::id::RunId;
 use crate::core::report::headline;
@@ -56,7 +56,7 @@ pub async fn demo(arguments: &Demo) -> Result<ExitCode, Trouble> {
         () = &mut interrupted => return Err(Trouble::Machinery(anyhow::anyhow!("interrupted"))),
     }
 
-    let started = start(&config, ForgesDown::Fail).await?;
+    let started = start(&config, Down::Fail).await?;
     let pages = format!("http://{}", started.address()?);
     let pull = format!("{}/{}/pulls/{}", forge.url(), sample.repository, sample.pull);
     let store = started.daemon.store().clone();

@@ -10,6 +10,7 @@ mod outcome;
 mod recipe;
 mod run;
 mod runs;
+mod search;
 mod serve;
 
 use std::path::PathBuf;

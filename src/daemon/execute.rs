@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use tokio_util::sync::CancellationToken;
+
 use super::Daemon;
 use super::dispatch::{ours, passing};
 use super::results;
@@ -19,7 +21,7 @@ const MAX_COLLECTED: u64 = 2 << 30;
 
 impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F, R, E> {
     /// Runs an attempt to its end, or takes up one that is under way.
-    pub(super) async fn execute(&self, id: &AttemptId) -> Result<Event, Fault> {
+    pub(super) async fn execute(&self, id: &AttemptId, token: &CancellationToken) -> Result<Event, Fault> {
         let Some(run) = self.0.store.run(id.run).await? else { return Ok(Event::Settled { run: id.run }) };
         let Some((tier, attempt)) = open_attempt(&run, id) else {
             return Ok(Event::Settled { run: id.run });
@@ -33,6 +35,15 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
         if attempt.started_at.is_some() && self.0.executor.observe(id).await? == Observation::Unknown {
             let why = "the attempt was gone after docent had been restarted".to_owned();
             return Ok(ended(id, AttemptEnding::Lost { why }));
+        }
+        if attempt.started_at.is_none() {
+            // Nothing of it exists while it waits for an executor, so stopping it needs none.
+            tokio::select! {
+                () = self.0.executor.ready() => {}
+                () = token.cancelled() => {
+                    return Ok(ended(id, AttemptEnding::Ended { ending: Ending::Cancelled }));
+                }
+            }
         }
         let job = self.describe(&run, &tier.tier, id)?;
         self.0.executor.submit(&job).await?;

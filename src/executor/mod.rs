@@ -12,6 +12,7 @@ mod trial;
 mod usage;
 
 pub mod any;
+pub mod awaited;
 pub mod container;
 pub mod rootfs;
 pub mod sandbox;
@@ -27,6 +28,7 @@ use crate::core::id::{AttemptId, RunId};
 pub use crate::core::outcome::Ending;
 pub use crate::core::recipe::{Environment, Limits, Network};
 pub use access::Access;
+pub use trial::RUN as TRIAL;
 
 /// One attempt, described so that nothing dangerous can be said: no host path but docent's own inputs, no
 /// capability, no device, no socket, no user, no privilege can be expressed.
@@ -129,6 +131,11 @@ fn missing_image(job: &Job) -> ExecutorError {
 
 /// A place where attempts run. Every method may be called again after a crash at any point.
 pub trait Executor: Send + Sync {
+    /// Returns when attempts may be started. What runs already need not wait for this.
+    fn ready(&self) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
+
     /// Establishes what is there and which limits bind.
     fn probe(&self) -> impl Future<Output = Result<Probe, ExecutorError>> + Send;
 
