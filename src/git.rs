@@ -162,10 +162,12 @@ impl Git {
         let parent = into.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let scratch = Scratch::new(parent)?;
         let fetch = Fetch::new(self, source, sha, limits, deadline, &scratch)?;
-        fetch.prepare().await?;
+        tree::prepare(&fetch.git_dir, &fetch.work_tree, sha.len() == 64)?;
         fetch.receive().await?;
-        let listing = fetch.list().await?;
-        let checkout = fetch.check_out(listing).await?;
+        // Both only read. Whether it is the right commit comes first: what else is wrong with another is nobody's concern.
+        let (verified, listing) = tokio::join!(fetch.verify(), fetch.list());
+        verified?;
+        let checkout = fetch.check_out(listing?).await?;
         tree::move_into_place(&fetch.work_tree, into)?;
         Ok(checkout)
     }
@@ -218,20 +220,15 @@ impl<'a> Fetch<'a> {
         Ok(Self { source, sha, limits, deadline, environment, git_dir, work_tree })
     }
 
-    async fn prepare(&self) -> Result<(), GitError> {
-        let format = if self.sha.len() == 64 { "--object-format=sha256" } else { "--object-format=sha1" };
-        let git_dir = self.git_dir.to_string_lossy();
-        let args = ["init", "--quiet", "--bare", "--template=", format, &git_dir];
-        self.environment.output(Path::new("/"), &args, self.deadline).await?;
-        tree::prepare(&self.git_dir, &self.work_tree)
-    }
-
     /// The commit by its SHA; if the forge does not give it so, by the ref that should end in it.
     async fn receive(&self) -> Result<(), GitError> {
         match (self.receive_one(self.sha).await, &self.source.fallback_ref) {
-            (Err(GitError::NotFound { .. }), Some(name)) => self.receive_one(name).await?,
-            (done, _) => done?,
+            (Err(GitError::NotFound { .. }), Some(name)) => self.receive_one(name).await,
+            (done, _) => done,
         }
+    }
+
+    async fn verify(&self) -> Result<(), GitError> {
         let commit = format!("{FETCHED}^{{commit}}");
         let found = self.run(&["rev-parse", "--verify", "--quiet", &commit]).await?;
         if found.trim() != self.sha {
@@ -273,8 +270,7 @@ impl<'a> Fetch<'a> {
     }
 
     async fn check_out(&self, listing: tree::Listing) -> Result<Checkout, GitError> {
-        self.run(&["read-tree", self.sha]).await?;
-        self.run(&["checkout-index", "--all"]).await?;
+        self.run(&["read-tree", "--reset", "-u", self.sha]).await?;
         let work_tree = self.work_tree.clone();
         let made = tokio::task::spawn_blocking(move || listing.link(&work_tree)).await;
         made.map_err(|error| GitError::Other { detail: error.to_string() })?

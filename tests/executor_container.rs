@@ -191,3 +191,33 @@ async fn a_dead_engine_is_named() {
         assert!(text.contains(host.trim_start_matches("unix://")) && text.contains("DOCKER_HOST"), "{text}");
     }
 }
+
+/// More than the engine's file holds, faster than it can be read: what was written first is there all the same. A docent
+/// that comes later and has only the engine's file says that something may be missing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_outruns_the_engine_keeps_its_beginning() {
+    const BEHIND: usize = 200_000_000;
+    let settings = settings();
+    let Some(bench) = connect(settings.clone()).await else { return };
+    let mut job = bench.job(&format!("echo first; head -c {BEHIND} /dev/zero | tr '\\0' x"));
+    job.limits.log_bytes = 64 << 10;
+    let kept = job.limits.log_bytes as usize;
+    let left_out = "first\n".len() + BEHIND - kept;
+    let told = bench.run(&job).await;
+    assert_eq!(told.ending, Ending::Exited { code: 0 });
+    let text = told.text();
+    assert!(text.starts_with("first\nxxx"), "{:?}", &text[..50]);
+    assert_eq!(text[kept..], format!("\n[docent: {left_out} bytes left out]\n"));
+
+    // It begins with what is there already, so that stays; the rest is what the engine has.
+    let told = bench.wait(&job).await;
+    assert_eq!(told.ending, Ending::Exited { code: 0 });
+    assert_eq!(&told.text()[..kept], &text[..kept]);
+    let note = "[docent: docent was restarted here, and the engine had thrown old parts of the log away:";
+    assert!(told.text()[kept..].trim_start().starts_with(note), "{:?}", &told.text()[kept..]);
+    std::fs::remove_file(bench.log(&job)).unwrap();
+    let told = bench.wait(&job).await;
+    assert!(told.text().starts_with(note), "{:?}", &told.text()[..50]);
+    bench.executor.release(job.attempt.run).await.unwrap();
+    nothing_left(&bench, &settings.instance).await;
+}

@@ -15,6 +15,8 @@ use nix::unistd::Pid;
 
 /// How long docent may take to come up, or to do anything else.
 const PATIENCE: Duration = Duration::from_secs(180);
+/// Longer than any trial of limits.
+const TRIAL: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(50);
 
 /// A running docent; ended when dropped.
@@ -68,7 +70,7 @@ impl Docent {
             .arg("serve")
             .arg("--config")
             .arg(place("docent.toml"))
-            .env("DOCENT_LOG", "warn")
+            .env("DOCENT_LOG", "warn,docent::cli::search=info")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(std::fs::File::create(place("stderr"))?)
@@ -88,7 +90,16 @@ impl Docent {
             }
             tokio::time::sleep(LOOK).await;
         };
-        Ok(Self { child, store, folder })
+        let mut docent = Self { child, store, folder };
+        // Trying the limits out is not what is measured. A build that does not speak of it has done so by now.
+        let tried = Instant::now() + TRIAL;
+        while !docent.said().contains("runs can begin") && Instant::now() < tried {
+            if docent.child.try_wait()?.is_some() || Instant::now() > until {
+                bail!("docent is not ready to run anything: {}", docent.said());
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok(docent)
     }
 
     /// Lets the forge be polled `count` times. When it returns, the last of them has just ended.

@@ -15,6 +15,7 @@ use crate::core::mistake::lines;
 use crate::core::policy::{Policy, RepositoryPolicy};
 use crate::daemon::{Parts, Watched};
 use crate::executor::any::AnyExecutor;
+use crate::executor::awaited::Awaited;
 use crate::executor::container::{self, Container};
 use crate::executor::sandbox::{self, Sandbox};
 use crate::executor::{Binding, Executor, ExecutorError, Probe};
@@ -28,7 +29,7 @@ use crate::secrets::Secrets;
 use crate::store::{Files, Store};
 
 /// Everything that `docent serve` and `docent demo` run.
-pub type AnyParts = Parts<AnyForge, AnyReporter, AnyExecutor>;
+pub type AnyParts = Parts<AnyForge, AnyReporter, Awaited<AnyExecutor>>;
 
 /// Reads the configuration that `--config` names, or the usual one.
 pub fn load(named: Option<&Path>) -> Result<Config, Trouble> {
@@ -211,7 +212,7 @@ pub async fn parts(
     config: &Config,
     store: Store,
     shelf: Shelf,
-    executor: AnyExecutor,
+    executor: Awaited<AnyExecutor>,
     instance: &str,
 ) -> Result<AnyParts, Trouble> {
     let secrets = secrets(config);

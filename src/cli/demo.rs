@@ -12,7 +12,7 @@ use super::assemble;
 use super::outcome::code_of;
 use super::recipe::kind_of;
 use super::scratch::{Scratch, sweep};
-use super::serve::{ForgesDown, log, start};
+use super::serve::{Down, log, start};
 use crate::config::{self, Config, ExecutorKind};
 use crate::core::id::RunId;
 use crate::core::report::headline;
@@ -61,7 +61,7 @@ pub async fn demo(arguments: &Demo) -> Result<ExitCode, Trouble> {
     println!("trying which limits bind here; this takes some seconds");
     let instance = scratch.instance().to_owned();
     assemble::open_store(&config)?.setting("instance", || instance).await?;
-    let started = start(&config, ForgesDown::Fail).await?;
+    let started = start(&config, Down::Fail).await?;
     let pages = format!("http://{}", started.address()?);
     let pull = format!("{}/{}/pulls/{}", forge.url(), sample.repository, sample.pull);
     let store = started.daemon.store().clone();

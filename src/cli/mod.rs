@@ -11,6 +11,7 @@ mod recipe;
 mod run;
 mod runs;
 mod scratch;
+mod search;
 mod serve;
 mod spec;
 

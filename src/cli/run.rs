@@ -21,6 +21,7 @@ use crate::core::report::headline;
 use crate::core::result::{Document, Origin};
 use crate::core::run::{Kept, Party, Request, Run, Trigger};
 use crate::daemon::Daemon;
+use crate::executor::awaited::Awaited;
 use crate::store::{Files, Store};
 
 /// What to run.
@@ -114,6 +115,7 @@ pub async fn run(named: Option<&Path>, arguments: &RunHere) -> Result<ExitCode, 
         state_dir: scratch.path().to_owned(),
         ..config
     };
+    let executor = Awaited::here(executor);
     let parts = assemble::parts(&local, store.clone(), shelf, executor, scratch.instance()).await?;
     let files = parts.files.clone();
     let daemon = Daemon::new(parts);

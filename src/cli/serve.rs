@@ -4,22 +4,25 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tracing_subscriber::EnvFilter;
 
 use super::Trouble;
 use super::assemble;
+use super::search::{self, Search};
 use crate::clock::Clock;
-use crate::config::Config;
-use crate::core::recipe::Recipe;
+use crate::config::{Config, ExecutorKind};
 use crate::daemon::{Daemon, NotStarted};
 use crate::executor::any::AnyExecutor;
+use crate::executor::awaited::{Awaited, awaited};
 use crate::forge::Proof;
 use crate::forge::any::{AnyForge, AnyReporter};
 use crate::web::{About, Pages};
 
 /// A daemon of real adapters.
-pub type AnyDaemon = Daemon<AnyForge, AnyReporter, AnyExecutor>;
+pub type AnyDaemon = Daemon<AnyForge, AnyReporter, Awaited<AnyExecutor>>;
 
 /// Logs to standard error; `DOCENT_LOG` says how much (`info`, `docent=debug`, …), else `usual` does.
 pub fn log(usual: &str) {
@@ -40,7 +43,7 @@ pub async fn serve(named: Option<&Path>) -> Result<ExitCode, Trouble> {
         wait_for_signal().await;
         signals.cancel();
     });
-    let started = start(&config, ForgesDown::Wait).await?;
+    let started = start(&config, Down::Wait).await?;
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     let watchdog = keep_watchdog(stop.clone());
     let served = started.run(stop).await;
@@ -48,10 +51,10 @@ pub async fn serve(named: Option<&Path>) -> Result<ExitCode, Trouble> {
     served.map(|()| ExitCode::SUCCESS)
 }
 
-/// What to do when a forge does not answer at start.
+/// What to do when a forge or an engine does not answer at start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ForgesDown {
-    /// Go on, and judge it when it answers.
+pub enum Down {
+    /// Go on, and use it when it answers.
     Wait,
     /// Give up.
     Fail,
@@ -63,66 +66,57 @@ pub struct Started {
     pub daemon: AnyDaemon,
     listener: TcpListener,
     pages: Pages,
+    executor: Awaited<AnyExecutor>,
+    search: AbortOnDropHandle<()>,
     _lock: nix::fcntl::Flock<std::fs::File>,
 }
 
-/// Makes everything ready: state, executor, recipes, forges, pages; and judges every watch credential.
-pub async fn start(config: &Config, down: ForgesDown) -> Result<Started, Trouble> {
+/// Makes everything ready: state, recipes, forges, pages; and judges every watch credential. The executor is found and
+/// tried out meanwhile and after; until then no run begins.
+pub async fn start(config: &Config, down: Down) -> Result<Started, Trouble> {
     let lock = assemble::lock(&config.state_dir)?;
     let store = assemble::open_store(config)?;
     let instance = store.setting("instance", assemble::random_id).await?;
     let shelf = assemble::load_shelf(config, &config.state_dir)?;
-    let mut warnings: Vec<String> = config.warnings.iter().map(ToString::to_string).collect();
+    let about = About {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        executor: vec![("engine".to_owned(), "is being looked for".to_owned())],
+        warnings: config.warnings.iter().map(ToString::to_string).collect(),
+        trouble: None,
+        slots: config.slots,
+    };
+    let (told, about) = watch::channel(about);
     let version =
         crate::git::Git::default().version().await.map_err(|error| Trouble::Usage(error.to_string()))?;
     tracing::info!(git = %version, state = %config.state_dir.display(), "starting");
 
-    let socket = config.socket.as_deref();
-    let executor = assemble::executor(config.executor, socket, &config.state_dir, &instance, &shelf).await?;
-    let probe = assemble::probe(&executor).await;
-    for (what, how) in &probe {
-        tracing::info!(%what, %how, "executor");
-    }
-    for recipe in shelf.recipes.values().filter(|recipe| is_wanted(config, recipe)) {
-        if !assemble::has_image(&executor, &recipe.image).await.unwrap_or(false) {
-            let text = format!(
-                "the image {} is missing: make it with `docent recipe build {}`",
-                recipe.image, recipe.name
-            );
-            tracing::warn!("{text}");
-            warnings.push(text);
-        }
-    }
-    let parts = assemble::parts(config, store.clone(), shelf, executor, &instance).await?;
+    let search = Search::new(config, &instance, &shelf, &store, told.clone());
+    // Waiting does not install a sandbox.
+    let given = match config.executor {
+        ExecutorKind::Container | ExecutorKind::Auto if down == Down::Wait => None,
+        _ => Some(search.once().await?),
+    };
+    let (word, executor) = awaited();
+    let search = AbortOnDropHandle::new(tokio::spawn(search.run(given, word)));
+    let parts = assemble::parts(config, store.clone(), shelf, executor.clone(), &instance).await?;
     for forge in config.forges.iter().filter(|forge| parts.reporters.contains_key(&forge.name)) {
         if parts.policy.own_accounts.get(&forge.name).is_none_or(Vec::is_empty) {
             let text = assemble::unknown_account(&forge.name);
             tracing::warn!("{text}");
-            warnings.push(text);
+            told.send_modify(|about| about.warnings.push(text));
         }
     }
     let files = parts.files.clone();
     let daemon = Daemon::new(parts);
     for forge in &config.forges {
-        enrol(&daemon, &forge.name, down, &mut warnings).await?;
+        enrol(&daemon, &forge.name, down, &told).await?;
     }
     let listener = TcpListener::bind(config.listen)
         .await
         .map_err(|error| Trouble::Usage(format!("listen = \"{}\": {error}", config.listen)))?;
     tracing::info!(pages = %format!("http://{}", listener.local_addr()?), "ready");
-    let pages = Pages {
-        store,
-        files,
-        clock: Clock::system(),
-        public_url: config.public_url.clone(),
-        about: About {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            executor: probe,
-            warnings,
-            slots: config.slots,
-        },
-    };
-    Ok(Started { daemon, listener, pages, _lock: lock })
+    let pages = Pages { store, files, clock: Clock::system(), public_url: config.public_url.clone(), about };
+    Ok(Started { daemon, listener, pages, executor, search, _lock: lock })
 }
 
 impl Started {
@@ -136,6 +130,11 @@ impl Started {
         let pages = tokio::spawn(crate::web::serve(self.listener, self.pages, stop.clone()));
         let ran = self.daemon.run(stop.clone()).await;
         stop.cancel();
+        if !self.search.is_finished() {
+            self.search.abort();
+            let _ = self.search.await;
+            search::put_away(&self.executor).await;
+        }
         pages.await??;
         Ok(ran?)
     }
@@ -144,8 +143,8 @@ impl Started {
 async fn enrol(
     daemon: &AnyDaemon,
     forge: &str,
-    down: ForgesDown,
-    warnings: &mut Vec<String>,
+    down: Down,
+    told: &watch::Sender<About>,
 ) -> Result<(), Trouble> {
     match daemon.enrol(forge).await {
         Ok(enrolment) => {
@@ -159,12 +158,12 @@ async fn enrol(
                         rights.join(", ")
                     );
                     tracing::warn!(%evidence, "{text}");
-                    warnings.push(text);
+                    told.send_modify(|about| about.warnings.push(text));
                 }
                 Proof::Unproven { why } => {
                     let text = format!("the watch credential of {forge} is unproven: {why}");
                     tracing::warn!("{text}");
-                    warnings.push(text);
+                    told.send_modify(|about| about.warnings.push(text));
                 }
             }
             for missing in enrolment.missing {
@@ -173,20 +172,12 @@ async fn enrol(
             Ok(())
         }
         Err(error @ NotStarted::CanWrite { .. }) => Err(Trouble::Refused(error.to_string())),
-        Err(NotStarted::Forge(error)) if down == ForgesDown::Wait => {
+        Err(NotStarted::Forge(error)) if down == Down::Wait => {
             tracing::warn!(forge, %error, "the forge cannot be asked yet; it is not watched before its credential is judged");
             Ok(())
         }
         Err(error) => Err(Trouble::Machinery(error.into())),
     }
-}
-
-/// Whether a watched repository may come to run this recipe: one names it, or one names none and it may fit.
-fn is_wanted(config: &Config, recipe: &Recipe) -> bool {
-    config.repositories.iter().any(|repository| match &repository.recipe {
-        Some(name) => *name == recipe.name,
-        None => !recipe.detect.is_empty(),
-    })
 }
 
 async fn wait_for_signal() {

@@ -99,7 +99,7 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
         match action {
             Action::Examine { comment, pull } => self.examine(comment, *pull).await,
             Action::Prepare { run } => self.prepare(*run, token).await,
-            Action::Execute { attempt } => self.execute(attempt).await,
+            Action::Execute { attempt } => self.execute(attempt, token).await,
             Action::Stop { run } => self.stop(*run).await,
             Action::Release { run } => self.release(*run).await,
             Action::DropEnvironment { run } => self.drop_environment(*run).await,
@@ -121,18 +121,21 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
     }
 
     async fn stop(&self, run: RunId) -> Result<Event, Fault> {
-        {
-            let flights = self.0.flights.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(preparing) = flights.get(&Action::Prepare { run }.key()) {
-                preparing.cancel();
-            }
-        }
+        self.interrupt(&Action::Prepare { run });
         let state = self.0.store.run(run).await?;
         let attempt = state.as_ref().and_then(|run| run.open_attempt()).map(|attempt| attempt.id.clone());
         if let Some(attempt) = attempt {
+            self.interrupt(&Action::Execute { attempt: attempt.clone() });
             self.0.executor.cancel(&attempt).await?;
         }
         Ok(Event::Settled { run })
+    }
+
+    fn interrupt(&self, action: &Action) {
+        let flights = self.0.flights.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(flight) = flights.get(&action.key()) {
+            flight.cancel();
+        }
     }
 
     async fn release(&self, run: RunId) -> Result<Event, Fault> {

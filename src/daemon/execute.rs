@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::path::PathBuf;
 
+use tokio_util::sync::CancellationToken;
+
 use super::Daemon;
 use super::dispatch::{ours, passing};
 use super::results;
@@ -21,7 +23,7 @@ const MAX_COLLECTED: u64 = 2 << 30;
 
 impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F, R, E> {
     /// Runs an attempt to its end, or takes up one that is under way.
-    pub(super) async fn execute(&self, id: &AttemptId) -> Result<Event, Fault> {
+    pub(super) async fn execute(&self, id: &AttemptId, token: &CancellationToken) -> Result<Event, Fault> {
         let Some(run) = self.0.store.run(id.run).await? else { return Ok(Event::Settled { run: id.run }) };
         let Some((tier, attempt)) = open_attempt(&run, id) else {
             return Ok(Event::Settled { run: id.run });
@@ -39,6 +41,15 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
         let reused = self.reusable(&run, tier).await?;
         if !reused.is_empty() && reused.len() == tier.planned.len() {
             return Ok(whole_reused(id, reused));
+        }
+        if attempt.started_at.is_none() {
+            // Nothing of it exists while it waits for an executor, so stopping it needs none.
+            tokio::select! {
+                () = self.0.executor.ready() => {}
+                () = token.cancelled() => {
+                    return Ok(ended(id, AttemptEnding::Ended { ending: Ending::Cancelled }));
+                }
+            }
         }
         let job = self.describe(&run, tier, id, &reused).await?;
         self.0.executor.submit(&job).await?;

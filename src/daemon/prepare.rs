@@ -54,12 +54,16 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
         let mut plan = select::plan(&seen.paths, &seen.notebooks, &run.request.options, &run.request.only);
         plan.prints = seen.prints;
         let settings = serde_json::to_string(&recipe.settings).map_err(|error| ours(error.to_string()))?;
+        // An engine that answers with an error is asked again when there is something to do; without an identity nothing is reused.
+        let image_identity = tokio::select! {
+            answer = self.0.executor.identify(&recipe.image) => answer,
+            () = token.cancelled() => return Err(ours("stopped on request")),
+        };
         let recipe = RecipeUse {
             name: recipe.name.clone(),
             digest: recipe.digest.clone(),
             image: recipe.image.clone(),
-            // One that does not answer now is waited for when there is something to do. Without an identity nothing is reused.
-            image_identity: self.0.executor.identify(&recipe.image).await.unwrap_or_default(),
+            image_identity: image_identity.unwrap_or_default(),
             settings_digest: digest(&[&settings]),
         };
         Ok(Event::Prepared { run: id, recipe, plan })

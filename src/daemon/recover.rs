@@ -7,7 +7,7 @@ use super::dispatch::passing;
 use crate::core::event::{Event, Fault};
 use crate::core::id::{AttemptId, RunId};
 use crate::core::run::Run;
-use crate::executor::{Executor, Inventory};
+use crate::executor::{Executor, Inventory, TRIAL};
 use crate::forge::{Forge, Reporter};
 use crate::store::StoreError;
 
@@ -43,7 +43,9 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
         let logs = self.0.files.live_logs();
         let open = self.0.store.open_runs().await?;
         let mut count = 0;
-        for attempt in inventory.attempts.iter().filter(|attempt| !is_open(&open, attempt)) {
+        for attempt in
+            inventory.attempts.iter().filter(|attempt| attempt.run != TRIAL && !is_open(&open, attempt))
+        {
             self.0.executor.remove(attempt).await?;
             count += 1;
         }
@@ -55,7 +57,7 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
                 .map_err(|error| passing(format!("the log of {attempt}: {error}")))?;
         }
         let is_dead = |run: &&RunId| !open.iter().any(|open| open.id == **run && open.phase.is_running());
-        for run in inventory.runs.iter().chain(&folders).filter(is_dead) {
+        for run in inventory.runs.iter().filter(|run| **run != TRIAL).chain(&folders).filter(is_dead) {
             self.tear_down(*run).await?;
             count += 1;
         }

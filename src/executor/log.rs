@@ -1,7 +1,7 @@
 //! The log of an attempt as a file with a cap. What is beyond the cap is counted, and the count is the last line.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 /// A log file that stops growing at its limit.
@@ -20,6 +20,21 @@ impl CappedLog {
         Ok(Self { file: File::create(path)?, limit, written: 0, dropped: 0, ends_line: true })
     }
 
+    /// Goes on behind what is there, after a line that says why it may not fit together.
+    pub fn resume(path: &Path, limit: u64, why: &str) -> io::Result<Self> {
+        let mut file = File::options().create(true).read(true).append(true).open(path)?;
+        let written = file.metadata()?.len().min(limit);
+        file.set_len(written)?;
+        let mut last = [b'\n'];
+        if written > 0 {
+            file.seek(SeekFrom::Start(written - 1))?;
+            file.read_exact(&mut last)?;
+        }
+        let line = if last == *b"\n" { "" } else { "\n" };
+        writeln!(file, "{line}[docent: {why}]")?;
+        Ok(Self { file, limit, written, dropped: 0, ends_line: true })
+    }
+
     /// Appends as much as fits.
     pub fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         let room = usize::try_from(self.limit - self.written).unwrap_or(usize::MAX);
@@ -31,11 +46,6 @@ impl CappedLog {
         }
         self.dropped += beyond.len() as u64;
         Ok(())
-    }
-
-    /// Bytes given so far, kept or not.
-    pub fn seen(&self) -> u64 {
-        self.written + self.dropped
     }
 
     /// Something had to be dropped.
@@ -65,8 +75,24 @@ mod tests {
         log.append(b"one\n").unwrap();
         log.append(b"two\nthree").unwrap();
         log.append(b"four").unwrap();
-        assert_eq!(log.seen(), 17);
         log.finish().unwrap();
         assert_eq!(std::fs::read_to_string(path).unwrap(), "one\ntwo\n[docent: 10 bytes left out]\n");
+    }
+    #[test]
+    fn what_is_resumed_keeps_its_beginning_and_says_where_it_may_not_fit() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        std::fs::write(&path, "one\ntw").unwrap();
+        let mut log = CappedLog::resume(&path, 12, "a gap").unwrap();
+        log.append(b"three\nfour\n").unwrap();
+        log.finish().unwrap();
+        let expected = "one\ntw\n[docent: a gap]\nthree\n[docent: 5 bytes left out]\n";
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), expected);
+        // A log that is full stays as it is; what stood behind it is said anew.
+        let mut log = CappedLog::resume(&path, 6, "a gap").unwrap();
+        log.append(b"five").unwrap();
+        log.finish().unwrap();
+        let expected = "one\ntw\n[docent: a gap]\n[docent: 4 bytes left out]\n";
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), expected);
     }
 }

@@ -12,6 +12,7 @@ mod trial;
 mod usage;
 
 pub mod any;
+pub mod awaited;
 pub mod container;
 pub mod rootfs;
 pub mod sandbox;
@@ -27,6 +28,7 @@ use crate::core::id::{AttemptId, RunId};
 pub use crate::core::outcome::Ending;
 pub use crate::core::recipe::{Environment, Limits, Network};
 pub use access::Access;
+pub use trial::RUN as TRIAL;
 
 /// One attempt, described so that nothing dangerous can be said: no host path but docent's own inputs, no
 /// capability, no device, no socket, no user, no privilege can be expressed.
@@ -141,11 +143,19 @@ fn missing_image(job: &Job) -> ExecutorError {
 
 /// A place where attempts run. Every method may be called again after a crash at any point.
 pub trait Executor: Send + Sync {
+    /// Returns when attempts may be started. What runs already need not wait for this.
+    fn ready(&self) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
+
     /// Establishes what is there and which limits bind.
     fn probe(&self) -> impl Future<Output = Result<Probe, ExecutorError>> + Send;
 
-    /// When it returns, the attempt runs or has ended, under its name, and survives docent. If an attempt of that name
-    /// exists already it is adopted as it is and nothing is started. If it fails, nothing of the attempt is left.
+    /// When it returns, the attempt runs or has ended, under its name. If an attempt of that name exists already it is
+    /// adopted as it is and nothing is started. If it fails, nothing of the attempt is left.
+    ///
+    /// A container survives docent; a sandbox dies with it, and is unknown to the next docent. What an attempt writes
+    /// before anybody waits for it may hold it back.
     fn submit(&self, job: &Job) -> impl Future<Output = Result<(), ExecutorError>> + Send;
 
     /// What the attempt is doing. The executor enforces the limits of the job whether or not anybody observes, as long as
@@ -153,8 +163,11 @@ pub trait Executor: Send + Sync {
     fn observe(&self, attempt: &AttemptId)
     -> impl Future<Output = Result<Observation, ExecutorError>> + Send;
 
-    /// Waits until the attempt has ended, appending what it writes (both streams, in order of arrival) to `log` while it runs;
-    /// lossless up to the log limit. Called again for the same attempt, it writes the log anew from its beginning.
+    /// Waits until the attempt has ended, appending what it writes (both streams, in order of arrival) to `log` while it
+    /// runs; lossless up to the log limit.
+    ///
+    /// Called again for the same attempt, perhaps after a restart of docent, it writes the log anew from its beginning. Where
+    /// an engine has thrown that away meanwhile, what `log` held stays, a line says so, and what the engine still has follows.
     fn wait(
         &self,
         attempt: &AttemptId,

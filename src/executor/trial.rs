@@ -7,6 +7,9 @@ use crate::core::id::{AttemptId, RunId};
 
 use super::{Binding, Ending, Environment, Executor, ExecutorError, Job, Limits, Network, io_error};
 
+/// The run that trials belong to: no other has this number. What is left of one is removed before the next.
+pub const RUN: RunId = RunId(0);
+
 const SMALL: Limits = Limits {
     memory_bytes: 64 << 20,
     cpus: 1.0,
@@ -122,7 +125,7 @@ async fn run<E: Executor>(
     let scratch = tempfile::tempdir().map_err(|error| io_error("making a scratch directory", error))?;
     // The process id keeps a doctor's trial apart from a daemon's.
     let tier = format!("probe-{}", std::process::id());
-    let attempt = AttemptId { run: RunId(0), tier, number };
+    let attempt = AttemptId { run: RUN, tier, number };
     let job = Job {
         environment_of: attempt.run,
         attempt: attempt.clone(),

@@ -21,12 +21,23 @@ const MAX_LINK: u64 = 4095;
 /// `$Id$` and encodings would make other bytes than the SHA names, and filters would ask for programs.
 const ATTRIBUTES: &str = "* -text -crlf -ident -filter -working-tree-encoding\n";
 
-/// Gives a new repository its attributes and makes the directory for the files.
-pub(super) fn prepare(git_dir: &Path, work_tree: &Path) -> Result<(), GitError> {
+/// All that an empty repository is, as gitrepository-layout(5) has it: no program has to be started for that.
+const HEAD: &str = "ref: refs/heads/main\n";
+const CONFIGURATION: &str = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n";
+const CONFIGURATION_SHA256: &str = "[core]\n\trepositoryformatversion = 1\n\tfilemode = true\n\tbare = true\n\
+                                    [extensions]\n\tobjectformat = sha256\n";
+
+/// Makes an empty repository, with attributes of docent's own, and the directory for the files.
+pub(super) fn prepare(git_dir: &Path, work_tree: &Path, is_sha256: bool) -> Result<(), GitError> {
     let failed =
         |error| GitError::Disk { what: "the directories of a fetch cannot be made".to_owned(), error };
-    std::fs::create_dir_all(git_dir.join("info")).map_err(failed)?;
-    std::fs::write(git_dir.join("info/attributes"), ATTRIBUTES).map_err(failed)?;
+    for directory in ["info", "objects", "refs"] {
+        std::fs::create_dir_all(git_dir.join(directory)).map_err(failed)?;
+    }
+    let configuration = if is_sha256 { CONFIGURATION_SHA256 } else { CONFIGURATION };
+    for (name, text) in [("HEAD", HEAD), ("config", configuration), ("info/attributes", ATTRIBUTES)] {
+        std::fs::write(git_dir.join(name), text).map_err(failed)?;
+    }
     std::fs::create_dir(work_tree).map_err(failed)
 }
 

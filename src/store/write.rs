@@ -111,6 +111,16 @@ impl Store {
         .await
     }
 
+    /// Gives a setting this value.
+    pub async fn set(&self, name: &'static str, value: String) -> Result<(), StoreError> {
+        self.write(move |transaction| {
+            let sql = "INSERT INTO setting (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = ?2";
+            transaction.execute(sql, params![name, value])?;
+            Ok(())
+        })
+        .await
+    }
+
     /// Puts what a person asks for where a running docent finds it.
     pub async fn ask(&self, ask: Ask, now: Time) -> Result<i64, StoreError> {
         self.write(move |transaction| {

@@ -30,7 +30,7 @@ struct PollHealth {
 }
 
 pub async fn health(State(site): State<Arc<Site>>) -> Response {
-    let version = site.pages.about.version.clone();
+    let version = site.pages.about.borrow().version.clone();
     let now = site.pages.clock.now();
     match site.pages.store.polls::<Heartbeat>().await {
         Ok(polls) => {

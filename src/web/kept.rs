@@ -42,11 +42,8 @@ pub async fn result(
     let run = run_at(&site, &number).await?;
     let clone_url = clone_url_of(&site, &run).await?;
     let page_url = site.pages.public_url.as_ref().map(|top| format!("{top}/runs/{}", run.id));
-    let origin = Origin {
-        docent: &site.pages.about.version,
-        clone_url: clone_url.as_deref(),
-        page_url: page_url.as_deref(),
-    };
+    let docent = site.pages.about.borrow().version.clone();
+    let origin = Origin { docent: &docent, clone_url: clone_url.as_deref(), page_url: page_url.as_deref() };
     Ok(Json(Document::of(&run, origin)).into_response())
 }
 

@@ -24,7 +24,7 @@ use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
@@ -47,12 +47,12 @@ pub struct Pages {
     pub clock: Clock,
     /// Where people find the pages, for links in documents; no trailing slash.
     pub public_url: Option<String>,
-    /// What is known of this docent since it started.
-    pub about: About,
+    /// What is known of this docent now.
+    pub about: watch::Receiver<About>,
 }
 
-/// What is known of this docent since it started.
-#[derive(Debug, Clone, Default)]
+/// What is known of this docent.
+#[derive(Debug, Clone)]
 pub struct About {
     /// Its version.
     pub version: String,
@@ -60,6 +60,8 @@ pub struct About {
     pub executor: Vec<(String, String)>,
     /// What the operator should know.
     pub warnings: Vec<String>,
+    /// Why no run can begin now.
+    pub trouble: Option<String>,
     /// Runs at a time.
     pub slots: usize,
 }

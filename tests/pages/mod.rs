@@ -75,15 +75,17 @@ impl Museum {
             files: self.files.clone(),
             clock: Clock::new(move || *now.lock().unwrap()),
             public_url: Some("https://docent.example.org".into()),
-            about: About {
+            about: tokio::sync::watch::channel(About {
                 version: "0.1.0".into(),
                 executor: vec![
                     ("engine".into(), "docker 20.10".into()),
                     ("disk".into(), format!("not bound: {HOSTILE}")),
                 ],
                 warnings: vec![format!("example: the credential is unproven {HOSTILE}")],
+                trouble: None,
                 slots: 1,
-            },
+            })
+            .1,
         }
     }
 

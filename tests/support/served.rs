@@ -75,6 +75,11 @@ pub struct Served {
 impl Served {
     /// Everything ready, and docent running and watching. `images` is where a sandbox finds its root filesystems.
     pub fn start(executor: &str, images: Option<&Path>) -> Self {
+        Self::start_at(&format!("kind = \"{executor}\""), images)
+    }
+
+    /// The same, with this table for the executor. `ROOT` in it stands for this docent's own folder.
+    pub fn start_at(executor: &str, images: Option<&Path>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let forge = runtime.block_on(EmbeddedForge::start(&folder.path().join("forge"), 0)).unwrap();
@@ -107,7 +112,7 @@ impl Served {
             recipe_path = ["{root}/recipes"]
             listen = "127.0.0.1:0"
             [executor]
-            kind = "{executor}"
+            {executor}
             [limits]
             report_interval = "1s"
             [[forge]]
@@ -124,6 +129,7 @@ impl Served {
             recipe = "slow"
             allow = ["mira:{maintainer}"]
             "#,
+            executor = executor.replace("ROOT", &root.display().to_string()),
             root = root.display(),
             url = self.forge.url(),
             reporter = self.sample.reporter,
@@ -160,6 +166,21 @@ impl Served {
     /// Whether the present docent has said that it begins to watch.
     pub fn is_ready(&self) -> bool {
         self.log()[self.log_before.get()..].contains(" ready ")
+    }
+
+    /// What the overview says. Pages are where the log of the present docent says.
+    pub fn overview(&self) -> String {
+        use std::io::{Read, Write};
+        let log = self.log();
+        let address = log.rsplit_once("http://").expect("docent is ready").1;
+        let address: String =
+            address.chars().take_while(|c| c.is_ascii_digit() || ".:".contains(*c)).collect();
+        let mut connection = std::net::TcpStream::connect(&address).unwrap();
+        let request = format!("GET / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+        connection.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).unwrap();
+        answer
     }
 
     /// `kill -9`.

@@ -84,6 +84,8 @@ pub struct Container {
 struct Live {
     /// Watches by attempt; a watch dies with the executor.
     watches: Mutex<HashMap<AttemptId, Watching>>,
+    /// What attempts write that nobody waits for yet.
+    joined: Mutex<HashMap<AttemptId, logs::Joined>>,
     /// One submission or cancellation of an attempt at a time.
     turns: Mutex<HashMap<AttemptId, Arc<tokio::sync::Mutex<()>>>>,
     /// Engines accept two networks of one name.
@@ -154,19 +156,42 @@ impl Container {
             user_processes: self.user_processes(),
             occupied: 0,
         };
-        self.load(&profile).await?;
-        let scale = self.scale(names, job.environment, &job.image).await;
-        profile.occupied = watch::measure(docker, names, &scale, u64::MAX).await?.unwrap_or(0);
+        match self.scale(names, job.environment, &job.image).await {
+            // What comes in can be counted before it does, so the container is made while it is on its way.
+            Scale::Directories(mut directories) => {
+                directories.push(job.repo.clone());
+                let scale = Scale::Directories(directories);
+                profile.occupied = watch::measure(docker, names, &scale, u64::MAX).await?.unwrap_or(0);
+                // Neither is broken off for the other's failure: what is asked for half is made perhaps, and found too late.
+                let (loaded, made) = tokio::join!(self.load(&profile), self.make(&profile));
+                loaded.and(made)?;
+            }
+            scale @ Scale::Meter { .. } => {
+                self.load(&profile).await?;
+                profile.occupied = watch::measure(docker, names, &scale, u64::MAX).await?.unwrap_or(0);
+                self.make(&profile).await?;
+            }
+        }
+        let name = names.container();
+        // Podman lets nobody wait at a door that is not open yet.
+        if !self.is_podman() {
+            let joined = logs::join(docker, &name).await?;
+            self.live
+                .joined
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(job.attempt.clone(), joined);
+        }
+        let (started, unloaded) =
+            tokio::join!(docker.start_container(&name, None::<StartContainerOptions>), self.unload(names));
+        started.map_err(failed(format!("starting {}", job.attempt)))?;
+        unloaded
+    }
 
-        let options = CreateContainerOptionsBuilder::default().name(&names.container()).build();
-        docker
-            .create_container(Some(options), profile.request())
-            .await
-            .map_err(failed(format!("making the container of {}", job.attempt)))?;
-        docker
-            .start_container(&names.container(), None::<StartContainerOptions>)
-            .await
-            .map_err(failed(format!("starting {}", job.attempt)))
+    async fn make(&self, profile: &Profile<'_>) -> Result<(), ExecutorError> {
+        let options = CreateContainerOptionsBuilder::default().name(&profile.names.container()).build();
+        let made = self.engine.docker.create_container(Some(options), profile.request()).await;
+        made.map(drop).map_err(failed(format!("making the container of {}", profile.job.attempt)))
     }
 
     async fn make_volume(&self, names: &Names, place: Place) -> Result<(), ExecutorError> {
@@ -195,9 +220,13 @@ impl Container {
         {
             inputs.insert(CERTIFICATES.trim_start_matches("/in/").to_owned(), certificates.clone());
         }
-        files::upload(docker, &loader, profile.job, inputs, self.is_podman()).await?;
+        files::upload(docker, &loader, profile.job, inputs, self.is_podman()).await
+    }
+
+    async fn unload(&self, names: &Names) -> Result<(), ExecutorError> {
         let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
-        docker.remove_container(&loader, Some(options)).await.map_err(failed("removing a loader"))
+        let removed = self.engine.docker.remove_container(&names.loader(), Some(options)).await;
+        removed.map_err(failed("removing a loader"))
     }
 
     async fn ensure_network(&self, names: &Names) -> Result<(), ExecutorError> {
@@ -343,12 +372,15 @@ impl Executor for Container {
                 }
                 return Ok(());
             }
-            _ => self.remove(&job.attempt).await?,
+            _ => {}
         }
+        // An earlier submission may have left something that did not come to its end.
+        let (removed, image) = tokio::join!(self.remove(&job.attempt), self.image_exists(&job.image));
+        removed?;
         if job.command.is_empty() {
             return Err(ExecutorError::Broken(format!("{} has no command: a tier needs `run`", job.attempt)));
         }
-        if !self.image_exists(&job.image).await? {
+        if !image? {
             return Err(super::missing_image(job));
         }
         if let Err(error) = self.start(job, &names).await {
@@ -383,7 +415,10 @@ impl Executor for Container {
         let unknown = || ExecutorError::Broken(format!("there is no attempt {attempt} to wait for"));
         let container = inspect(docker, &name).await?.filter(|it| !is_unstarted(it)).ok_or_else(unknown)?;
         let ended = self.watch(attempt, &container).await;
-        logs::follow(docker, &name, ended, limits.log_bytes, log).await?;
+        let joined = self.live.joined.lock().unwrap_or_else(PoisonError::into_inner).remove(attempt);
+        let held = (!self.is_podman()).then(|| profile::held_log_bytes(limits.log_bytes));
+        let log = logs::Log { docker, container: &name, limit: limits.log_bytes, held, path: log };
+        log.follow(joined, ended).await?;
         let container = inspect(docker, &name).await?.ok_or_else(unknown)?;
         self.ending(&names, &container).await
     }
@@ -409,12 +444,18 @@ impl Executor for Container {
 
     async fn remove(&self, attempt: &AttemptId) -> Result<(), ExecutorError> {
         self.live.watches.lock().unwrap_or_else(PoisonError::into_inner).remove(attempt);
+        self.live.joined.lock().unwrap_or_else(PoisonError::into_inner).remove(attempt);
         sweep::attempt(&self.engine.docker, &self.settings.instance, attempt).await
     }
 
     async fn release(&self, run: RunId) -> Result<(), ExecutorError> {
         self.live
             .watches
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|attempt, _| attempt.run != run);
+        self.live
+            .joined
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .retain(|attempt, _| attempt.run != run);

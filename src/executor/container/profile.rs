@@ -199,14 +199,18 @@ fn tmp_options(limits: &Limits) -> String {
 /// The engine's own log may grow to some times docent's cap, so that the whole of a log below the cap can be read
 /// again; beyond, the engine throws old parts away rather than fill its disk.
 fn log_config(log_bytes: u64) -> HostConfigLogConfig {
-    let file = log_bytes.saturating_mul(4).saturating_add(1 << 20);
     HostConfigLogConfig {
         typ: Some("json-file".to_owned()),
         config: Some(HashMap::from([
-            ("max-size".to_owned(), file.to_string()),
+            ("max-size".to_owned(), held_log_bytes(log_bytes).to_string()),
             ("max-file".to_owned(), "2".to_owned()),
         ])),
     }
+}
+
+/// What the engine's file of a log with this cap can hold before anything is thrown away.
+pub fn held_log_bytes(log_bytes: u64) -> u64 {
+    log_bytes.saturating_mul(4).saturating_add(1 << 20)
 }
 
 fn ulimit((name, value): (&str, i64)) -> ResourcesUlimits {

@@ -40,7 +40,7 @@ impl Frame {
             title: Shown::line(title, 120),
             root: link::root(path),
             section,
-            version: site.pages.about.version.clone(),
+            version: site.pages.about.borrow().version.clone(),
             is_live: false,
         }
     }

@@ -74,7 +74,7 @@ struct Again {
 
 pub async fn overview(State(site): State<Arc<Site>>) -> Result<Response, Problem> {
     let store = &site.pages.store;
-    let about = &site.pages.about;
+    let about = site.pages.about.borrow().clone();
     let now = site.pages.clock.now();
     let open = store.open_runs().await?;
     let latest = store.latest_runs(50, None).await?;
@@ -83,7 +83,12 @@ pub async fn overview(State(site): State<Arc<Site>>) -> Result<Response, Problem
     let offers = open.iter().filter(|run| run.phase == Phase::Offered && !is_lapsed(run, now));
     let view = Overview {
         frame: Frame::new(&site, "/", "overview", "Overview").live(true),
-        warnings: about.warnings.iter().map(|warning| Shown::line(warning, 600)).collect(),
+        warnings: about
+            .trouble
+            .iter()
+            .chain(&about.warnings)
+            .map(|warning| Shown::line(warning, 600))
+            .collect(),
         sources: sources(store.polls().await?, store.repositories().await?, now),
         live: live.map(|run| RunRow::new(run, now)).collect(),
         waiting: waiting(&open, about.slots, now),

@@ -1,0 +1,100 @@
+//! A docent whose engine does not answer when it starts: it watches, takes commands, says what it waits for, and goes on when
+//! the engine is there.
+
+use docent::executor::container::{Container, Settings};
+use served::{Served, Sight};
+
+#[path = "hostile/mod.rs"]
+mod hostile;
+#[allow(dead_code, reason = "another test uses the rest")]
+#[path = "support/served.rs"]
+mod served;
+
+const SOCKET: &str = "/var/run/docker.sock";
+
+/// Whether there is an engine to come late.
+fn has_engine() -> bool {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let there = runtime.block_on(async {
+        let engine =
+            Container::connect(Settings { host: Some(format!("unix://{SOCKET}")), ..Settings::new("late") })
+                .await
+                .map_err(|error| error.to_string())?;
+        hostile::tiny::ensure_image(&engine).await
+    });
+    there.map_err(|why| hostile::not_run("engine", &why)).is_ok()
+}
+
+impl Served {
+    fn engine_comes(&self) {
+        std::os::unix::fs::symlink(SOCKET, self.folder.path().join("engine.sock")).unwrap();
+    }
+
+    fn until_sight(&self, what: &str, is_so: impl Fn(&Sight) -> bool) {
+        self.until(what, |served| served.look().is_some_and(|sight| is_so(&sight)));
+    }
+
+    fn phase(&self, run: usize) -> String {
+        self.look().unwrap().runs[run]["phase"].as_str().unwrap().to_owned()
+    }
+}
+
+#[test]
+fn commands_are_taken_while_the_engine_is_down_and_run_when_it_is_there() {
+    if !has_engine() {
+        return;
+    }
+    let served = Served::start_at("kind = \"container\"\nsocket = \"unix://ROOT/engine.sock\"", None);
+    let overview = served.overview();
+    assert!(overview.contains("no engine has answered since"), "{overview}");
+    assert!(served.log().contains("the engine does not answer: runs wait"), "{}", served.log());
+
+    // Stopping what waits for the engine needs no engine.
+    served.say("!testme");
+    served.until_sight("attempt that waits", |sight| sight.is_open("execute/r1-first-1"));
+    served.say("!cancel");
+    served.until_sight("end of what waited", |sight| {
+        sight.runs[0]["tiers"][0]["attempts"][0]["closed_at"].is_string()
+    });
+
+    served.say("!testme");
+    served.until_sight("second run", |sight| sight.runs.len() == 2);
+    // Neither a restart nor time makes anything else of it.
+    served.kill();
+    served.raise();
+    served.until("word of the engine", |served| {
+        served.log().matches("the engine does not answer").count() >= 3
+    });
+    assert_eq!(served.phase(1), "WAITING");
+
+    served.engine_comes();
+    served.until_sight("end of all", |sight| sight.has_ended() && sight.open.is_empty());
+    assert_eq!((served.phase(0).as_str(), served.phase(1).as_str()), ("CANCELLED", "COMPLETED"));
+    let overview = served.overview();
+    assert!(
+        !overview.contains("no engine has answered") && overview.contains("control group (tried)"),
+        "{overview}"
+    );
+    assert_eq!(served.stop(), Some(0));
+    assert!(served.leftovers().is_empty());
+}
+
+#[test]
+fn auto_waits_for_the_engine_that_it_ran_with() {
+    if !has_engine() {
+        return;
+    }
+    let served = Served::start_at(&format!("kind = \"auto\"\nsocket = \"unix://{SOCKET}\""), None);
+    served.until("trial", |served| served.log().contains("runs can begin"));
+    assert_eq!(served.stop(), Some(0));
+
+    let file = served.folder.path().join("docent.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace(SOCKET, "/nosuch/engine.sock")).unwrap();
+    served.raise();
+    served.until("advice", |served| served.log().contains("say kind = \\\"sandbox\\\" under [executor]"));
+    served.until("ready docent", Served::is_ready);
+    assert!(served.overview().contains("docent ran with an engine before"), "{}", served.overview());
+    assert!(!served.log()[served.log().rfind("starting").unwrap()..].contains("bwrap"), "{}", served.log());
+    assert_eq!(served.stop(), Some(0));
+}
