@@ -14,7 +14,12 @@ fn settings() -> Settings {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     // The first eight characters name what is made: they must differ between tests and between processes.
     let instance = format!("{:05x}{:03x}-test", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-    Settings { grace: Duration::from_secs(1), images: vec![tiny::TINY.into()], ..Settings::new(instance) }
+    Settings {
+        grace: Duration::from_secs(1),
+        images: vec![tiny::TINY.into()],
+        gate: hostile::gate(),
+        ..Settings::new(instance)
+    }
 }
 
 async fn connect(settings: Settings) -> Option<Bench<Container>> {
@@ -76,15 +81,17 @@ against_engine!(
     confinement,
     secrets,
     no_network,
+    only_the_gate,
+    named_indexes,
     environment,
     crowd,
     identity_outside,
 );
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_limit_binds_but_that_of_the_index() {
+async fn every_limit_binds() {
     let Some(bench) = connect(settings()).await else { return };
-    cases::probe(&bench, &["network-index"]).await;
+    cases::probe(&bench, &[]).await;
 }
 
 /// Docent restarts: the attempt runs on, is adopted with its limits, and its log is whole.

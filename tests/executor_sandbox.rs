@@ -29,6 +29,7 @@ fn settings(state: &Path) -> Settings {
     Settings {
         grace: Duration::from_secs(1),
         images: vec![tiny::TINY.into()],
+        gate: hostile::gate(),
         ..Settings::new(instance, state)
     }
 }
@@ -83,6 +84,8 @@ against_sandbox!(
     confinement,
     secrets,
     no_network,
+    only_the_gate,
+    named_indexes,
     environment,
     crowd,
     identity_outside,
@@ -99,7 +102,7 @@ async fn every_limit_binds_but_those_that_bubblewrap_lacks() {
     if probe.limits.values().any(|it| format!("{it:?}").contains("no control group can be made")) {
         return not_run("sandbox", &format!("this process may not make control groups: {probe:#?}"));
     }
-    cases::probe(&bench, &["network-index", "system-calls"]).await;
+    cases::probe(&bench, &["system-calls"]).await;
 }
 
 /// What another process is told to do: the name of the state directory, and which part.
@@ -134,6 +137,7 @@ async fn part_of_another_test() {
             cases::environment(&bench).await;
             cases::disk(&bench).await;
             cases::no_network(&bench).await;
+            cases::only_the_gate(&bench).await;
             nothing_left(&bench, Path::new(&state)).await;
         }
         part => panic!("no such part: {part}"),

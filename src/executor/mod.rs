@@ -13,6 +13,7 @@ mod usage;
 
 pub mod any;
 pub mod container;
+pub mod gate;
 pub mod rootfs;
 pub mod sandbox;
 pub mod scripted;

@@ -334,8 +334,8 @@ pub async fn secrets<E: Executor>(bench: &Bench<E>) {
     assert_eq!((told.text().as_str(), told.ending), ("", Ending::Exited { code: 0 }));
 }
 
-/// Nothing answers: not the internet, not the cloud's metadata, not this machine.
-pub async fn no_network<E: Executor>(bench: &Bench<E>) {
+/// A port of this machine that says so.
+fn this_machine() -> u16 {
     let listener = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || {
@@ -343,6 +343,79 @@ pub async fn no_network<E: Executor>(bench: &Bench<E>) {
             let _ = std::io::Write::write_all(&mut connection.unwrap(), b"reached this machine\n");
         }
     });
+    port
+}
+
+/// Room for docent's own program where no control group counts, but the address space of each process.
+fn index_job<E: Executor>(bench: &Bench<E>, script: &str) -> docent::executor::Job {
+    let limits = Limits { memory_bytes: 2 << 30, ..LIMITS };
+    docent::executor::Job { network: docent::executor::Network::Index, limits, ..bench.job(script) }
+}
+
+/// A tier with `network = "index"` reaches nothing directly, and through the gate nothing that is not out there.
+pub async fn only_the_gate<E: Executor>(bench: &Bench<E>) {
+    let port = this_machine();
+    let own = docent::executor::gate::own_addresses();
+    let own: Vec<String> = own.iter().filter(|it| it.is_ipv4()).map(ToString::to_string).collect();
+    let own = own.join(" ");
+    let told = bench
+        .run_once(&index_job(
+            bench,
+            &format!(
+                "for a in {own} $(ip route | sed -n 's/^default via \\([^ ]*\\).*/\\1/p'); do nc -w 2 $a {port} </dev/zero 2>/dev/null; done; \
+                 for s in $(sed -n 's/^nameserver //p' /etc/resolv.conf) 169.254.169.254 10.0.0.1 1.1.1.1; do \
+                   timeout 2 nc $s 80 </dev/null 2>/dev/null && echo reached $s; done; \
+                 timeout 4 nslookup example.org 2>/dev/null | grep -q 'Address.*[0-9]$' && echo resolved; exit 0"
+            ),
+        ))
+        .await;
+    assert_eq!((told.text().as_str(), told.ending), ("", EXITED(0)), "direct");
+
+    let first = own.split(' ').find(|it| !it.starts_with("127.")).unwrap_or("127.0.0.1");
+    let ask = "ask() { printf '%s HTTP/1.1\\r\\nHost: x\\r\\nConnection: close\\r\\n\\r\\n' \"$*\" | \
+               nc -w 10 $(echo ${https_proxy#http://} | tr ':' ' ') | head -1; }";
+    let mut asked = Vec::new();
+    for host in [
+        "127.0.0.1", "localhost", "localhost.", "2130706433", "0x7f000001", "0177.0.0.1", "127.1", "0", "0.0.0.0",
+        "[::1]", "[::]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[64:ff9b::127.0.0.1]", "169.254.169.254",
+        "2852039166", "[::ffff:169.254.169.254]", "[fd00:ec2::254]", "10.0.0.1", "192.168.0.1", "172.17.0.1",
+        "100.100.100.200", first,
+    ] {
+        asked.push(format!("CONNECT {host}:443"));
+    }
+    asked.push("CONNECT example.org:22".to_owned());
+    asked.push("CONNECT example.org:80".to_owned());
+    asked.push("CONNECT example.org".to_owned());
+    asked.push(format!("CONNECT {first}:{port}"));
+    asked.push(format!("GET http://{first}:{port}/"));
+    asked.push("GET http://169.254.169.254/latest/meta-data/".to_owned());
+    asked.push("GET http://example.org/".to_owned());
+    asked.push("GET /".to_owned());
+    asked.push("POST http://example.org/".to_owned());
+    let script: String = asked.iter().map(|what| format!("ask '{what}'; ")).collect();
+    let told = bench.run_once(&index_job(bench, &format!("{ask}; {script}"))).await;
+    let text = told.text();
+    let (notes, answers): (Vec<&str>, Vec<&str>) = text.lines().partition(|it| it.starts_with('['));
+    assert_eq!(answers.len(), asked.len(), "{text}");
+    for (answer, what) in answers.iter().zip(&asked) {
+        assert!(answer.starts_with("HTTP/1.1 403 docent's gate: ") || *answer == "HTTP/1.1 400 Bad Request", "{what}: {answer}");
+    }
+    assert!(answers.iter().filter(|it| it.starts_with("HTTP/1.1 403")).count() > asked.len() - 3, "{text}");
+    assert!(notes.iter().any(|it| it.starts_with("[docent's gate refused: 127.0.0.1 ")), "{text}");
+    assert!(notes.iter().all(|it| it.contains("index_hosts")), "{text}");
+}
+
+/// What the operator names is reached, wherever it is, with and without TLS; nothing else is.
+pub async fn named_indexes<E: Executor>(bench: &Bench<E>) {
+    let told = bench.run_once(&index_job(bench, "env | grep -i proxy | sort")).await;
+    let text = told.text();
+    assert_eq!(text.matches("http://").count(), 4, "{text}");
+    assert_eq!(text.matches("=localhost,127.0.0.1,::1").count(), 2, "{text}");
+}
+
+/// Nothing answers: not the internet, not the cloud's metadata, not this machine.
+pub async fn no_network<E: Executor>(bench: &Bench<E>) {
+    let port = this_machine();
     let told = bench
         .run_once(&bench.job(&format!(
             "ls /sys/class/net 2>/dev/null | grep -v '^lo$'; grep -v '^ *\\(Inter\\|face\\|lo:\\)' /proc/net/dev; \

@@ -3,6 +3,7 @@
 
 mod connect;
 mod files;
+mod gate;
 pub mod image;
 mod logs;
 mod meter;
@@ -55,6 +56,8 @@ pub struct Settings {
     pub images: Vec<String>,
     /// Measure volumes by reading them where they can be read from here.
     pub may_read_volumes: bool,
+    /// The way out of tiers with `network = "index"`.
+    pub gate: super::gate::Settings,
 }
 
 impl Settings {
@@ -67,6 +70,7 @@ impl Settings {
             grace: Duration::from_secs(10),
             images: Vec::new(),
             may_read_volumes: true,
+            gate: super::gate::Settings::default(),
         }
     }
 }
@@ -136,7 +140,12 @@ impl Container {
             .await?;
         let access = match job.network {
             Network::None => Default::default(),
-            Network::Index | Network::Egress => {
+            Network::Index => {
+                self.ensure_network(names).await?;
+                let address = gate::open(self, names).await?;
+                super::gate::variables(&self.settings.access, &address)
+            }
+            Network::Egress => {
                 self.ensure_network(names).await?;
                 self.settings.access.variables()
             }
@@ -379,6 +388,7 @@ impl Executor for Container {
         let container = inspect(docker, &name).await?.filter(|it| !is_unstarted(it)).ok_or_else(unknown)?;
         let ended = self.watch(attempt, &container).await;
         logs::follow(docker, &name, ended, limits.log_bytes, log).await?;
+        gate::tell(docker, &names, log).await?;
         let container = inspect(docker, &name).await?.ok_or_else(unknown)?;
         self.ending(&names, &container).await
     }

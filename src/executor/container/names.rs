@@ -91,6 +91,16 @@ impl Names {
         format!("{}-r{}-net", prefix(&self.instance), self.attempt.run)
     }
 
+    /// The network between an attempt and its gate, with nobody else on it.
+    pub fn inner(&self) -> String {
+        format!("{}-inner", self.container())
+    }
+
+    /// The container of the gate.
+    pub fn gate(&self) -> String {
+        format!("{}-gate", self.container())
+    }
+
     /// Labels of what belongs to the run.
     pub fn labels_of_run(&self) -> HashMap<String, String> {
         HashMap::from([
