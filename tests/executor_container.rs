@@ -82,7 +82,6 @@ against_engine!(
     secrets,
     no_network,
     only_the_gate,
-    named_indexes,
     environment,
     crowd,
     identity_outside,
@@ -128,6 +127,18 @@ async fn an_attempt_survives_docent() {
     assert_eq!((told.ending.clone(), told.text().as_str()), (Ending::Exited { code: 0 }, "over"));
     second.executor.release(timed.attempt.run).await.unwrap();
     nothing_left(&second, &settings.instance).await;
+}
+
+/// Indexes that the operator names, and no other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn named_indexes() {
+    let (ports, hosts) = cases::own_indexes();
+    let mut settings = settings();
+    settings.gate.hosts = hosts;
+    let instance = settings.instance.clone();
+    let Some(bench) = connect(settings).await else { return };
+    cases::named_indexes(&bench, ports).await;
+    nothing_left(&bench, &instance).await;
 }
 
 /// Where volumes cannot be read from here, a container measures them.

@@ -85,7 +85,6 @@ against_sandbox!(
     secrets,
     no_network,
     only_the_gate,
-    named_indexes,
     environment,
     crowd,
     identity_outside,
@@ -103,6 +102,24 @@ async fn every_limit_binds_but_those_that_bubblewrap_lacks() {
         return not_run("sandbox", &format!("this process may not make control groups: {probe:#?}"));
     }
     cases::probe(&bench, &["system-calls"]).await;
+}
+
+/// Indexes that the operator names, and no other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn named_indexes() {
+    let state = match state() {
+        Ok(state) => state,
+        Err(why) => return not_run("sandbox", &why),
+    };
+    let (ports, hosts) = cases::own_indexes();
+    let mut settings = settings(state.path());
+    settings.gate.hosts = hosts;
+    let bench = match Sandbox::connect(settings) {
+        Ok(sandbox) => Bench::new(sandbox),
+        Err(error) => return not_run("sandbox", &error.to_string()),
+    };
+    cases::named_indexes(&bench, ports).await;
+    nothing_left(&bench, state.path()).await;
 }
 
 /// What another process is told to do: the name of the state directory, and which part.

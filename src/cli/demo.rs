@@ -162,7 +162,9 @@ async fn make_image(config: &Config) -> Result<(), Trouble> {
     std::fs::create_dir_all(&images)?;
     std::os::unix::fs::symlink(&images, config.state_dir.join("images"))?;
     let shelf = assemble::load_shelf(config, &config.state_dir)?;
-    let executor = assemble::executor(config.executor, None, &config.state_dir, "demo", &shelf).await?;
+    let executor =
+        assemble::executor(config.executor, None, &config.index_hosts, &config.state_dir, "demo", &shelf)
+            .await?;
     println!(
         "untrusted code runs in {}",
         match &executor {

@@ -97,8 +97,15 @@ pub async fn run(named: Option<&Path>, arguments: &RunHere) -> Result<ExitCode, 
     let scratch = scratch(&config.state_dir)?;
     let instance = assemble::random_id();
     let kind = kind_of(&arguments.executor, config.executor);
-    let executor =
-        assemble::executor(kind, config.socket.as_deref(), scratch.path(), &instance, &shelf).await?;
+    let executor = assemble::executor(
+        kind,
+        config.socket.as_deref(),
+        &config.index_hosts,
+        scratch.path(),
+        &instance,
+        &shelf,
+    )
+    .await?;
     let store = Store::in_memory()?;
     // Forges have no part in this: what they say does not change what runs here.
     let local = Config {

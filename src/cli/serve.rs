@@ -78,7 +78,15 @@ pub async fn start(config: &Config, down: ForgesDown) -> Result<Started, Trouble
     tracing::info!(git = %version, state = %config.state_dir.display(), "starting");
 
     let socket = config.socket.as_deref();
-    let executor = assemble::executor(config.executor, socket, &config.state_dir, &instance, &shelf).await?;
+    let executor = assemble::executor(
+        config.executor,
+        socket,
+        &config.index_hosts,
+        &config.state_dir,
+        &instance,
+        &shelf,
+    )
+    .await?;
     let probe = assemble::probe(&executor).await;
     for (what, how) in &probe {
         tracing::info!(%what, %how, "executor");

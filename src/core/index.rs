@@ -113,8 +113,20 @@ mod tests {
             assert_eq!(host.to_string().parse(), Ok(host), "{text}");
         }
         for text in [
-            "", ":443", "a b", "ftp://a", "https://a/simple", "a:0", "a:http", "a:65536", "user@a", "*.example.org",
-            "-a", ".a", "a?b", "http://",
+            "",
+            ":443",
+            "a b",
+            "ftp://a",
+            "https://a/simple",
+            "a:0",
+            "a:http",
+            "a:65536",
+            "user@a",
+            "*.example.org",
+            "-a",
+            ".a",
+            "a?b",
+            "http://",
         ] {
             assert!(text.parse::<IndexHost>().is_err(), "{text}");
         }

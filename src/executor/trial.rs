@@ -101,7 +101,8 @@ pub async fn try_index<E: Executor>(
     policy: &Policy,
 ) -> Result<Binding, ExecutorError> {
     let cannot = |error| io_error("listening for a trial", error);
-    let listener = std::net::TcpListener::bind("[::]:0").or_else(|_| std::net::TcpListener::bind("0.0.0.0:0"));
+    let listener =
+        std::net::TcpListener::bind("[::]:0").or_else(|_| std::net::TcpListener::bind("0.0.0.0:0"));
     let port = listener.as_ref().map_err(std::io::Error::kind).map(std::net::TcpListener::local_addr);
     let port = port.map_err(|kind| cannot(kind.into()))?.map_err(cannot)?.port();
     let servers = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
@@ -117,7 +118,8 @@ pub async fn try_index<E: Executor>(
     let limits = Limits { memory_bytes: 512 << 20, ..SMALL };
     let (ending, text) = run(executor, image, 5, command, Network::Index, limits).await?;
     drop(listener);
-    let is_bound = ending == Ending::Exited { code: 0 } && text.lines().any(|line| line == "the gate answers");
+    let is_bound =
+        ending == Ending::Exited { code: 0 } && text.lines().any(|line| line == "the gate answers");
     Ok(if is_bound && !text.contains("reached") {
         bound(&format!("a gate beside the attempt lets pass {} (tried)", policy.words()))
     } else {

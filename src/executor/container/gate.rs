@@ -9,9 +9,7 @@ use bollard::Docker;
 use bollard::models::{
     ContainerCreateBody, HealthConfig, HostConfig, NetworkConnectRequest, NetworkCreateRequest,
 };
-use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, LogsOptionsBuilder, StartContainerOptions,
-};
+use bollard::query_parameters::{CreateContainerOptionsBuilder, LogsOptionsBuilder, StartContainerOptions};
 use futures_util::{StreamExt, TryStreamExt};
 
 use crate::executor::contract::USER;
@@ -20,11 +18,11 @@ use crate::executor::gate::bundle::{Bundle, command};
 use crate::executor::{ExecutorError, io_error, log};
 
 use super::Container;
-use super::connect::{failed};
+use super::connect::failed;
+use super::image;
 use super::names::Names;
 use super::profile::{hardened, log_config, ulimit};
 use super::watch::inspect;
-use super::image;
 
 const MEMORY: i64 = 64 << 20;
 const PROCESSES: i64 = 32;
@@ -37,7 +35,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub async fn open(executor: &Container, names: &Names) -> Result<String, ExecutorError> {
     let docker = &executor.engine.docker;
     let (image, words) = ensure_image(executor).await?;
-    docker.create_network(inner(executor, names)).await.map_err(failed("making the network of an attempt"))?;
+    docker
+        .create_network(inner(executor, names))
+        .await
+        .map_err(failed("making the network of an attempt"))?;
     let policy = executor.settings.gate.policy(&executor.settings.access);
     let policy = serde_json::to_string(&policy).map_err(|error| ExecutorError::Broken(error.to_string()))?;
     let name = names.gate();
@@ -48,10 +49,7 @@ pub async fn open(executor: &Container, names: &Names) -> Result<String, Executo
         .map_err(failed("making a gate"))?;
     let connect = NetworkConnectRequest { container: name.clone(), endpoint_config: None };
     docker.connect_network(&names.inner(), connect).await.map_err(failed("connecting a gate"))?;
-    docker
-        .start_container(&name, None::<StartContainerOptions>)
-        .await
-        .map_err(failed("starting a gate"))?;
+    docker.start_container(&name, None::<StartContainerOptions>).await.map_err(failed("starting a gate"))?;
     until_it_hears(docker, &name).await?;
     let networks = inspect(docker, &name).await?.and_then(|it| it.network_settings?.networks);
     let address = networks.and_then(|mut networks| networks.remove(&names.inner())?.ip_address);
@@ -67,10 +65,12 @@ pub async fn tell(docker: &Docker, names: &Names, path: &Path) -> Result<(), Exe
         return Ok(());
     }
     let options = LogsOptionsBuilder::default().stdout(true).build();
-    let chunks: Vec<_> = docker.logs(&name, Some(options)).try_collect().await.map_err(failed("reading a log"))?;
+    let chunks: Vec<_> =
+        docker.logs(&name, Some(options)).try_collect().await.map_err(failed("reading a log"))?;
     let text: String = chunks.iter().map(ToString::to_string).collect();
     let lines: Vec<String> = text.lines().filter(|line| *line != HEARS).map(str::to_owned).collect();
-    log::add_lines(path, &lines).map_err(|error| io_error(format!("writing the log {}", path.display()), error))
+    log::add_lines(path, &lines)
+        .map_err(|error| io_error(format!("writing the log {}", path.display()), error))
 }
 
 /// The image of docent's own program, made unless it is there, and the words that start it.

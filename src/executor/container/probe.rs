@@ -15,10 +15,13 @@ pub async fn probe(executor: &Container) -> Result<Probe, ExecutorError> {
         Some(image) => trial::try_out(executor, &image).await?,
         None => trial::untried(),
     });
-    limits.insert("network-index".to_owned(), match index(executor).await {
-        Ok(binding) => binding,
-        Err(error) => unbound(format!("could not be tried: {error}")),
-    });
+    limits.insert(
+        "network-index".to_owned(),
+        match index(executor).await {
+            Ok(binding) => binding,
+            Err(error) => unbound(format!("could not be tried: {error}")),
+        },
+    );
     Ok(Probe { engine: executor.engine.name.clone(), limits })
 }
 

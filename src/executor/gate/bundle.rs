@@ -120,7 +120,8 @@ fn libraries(program: &Path) -> io::Result<Vec<(String, PathBuf)>> {
         .output()?;
     let text = String::from_utf8_lossy(&output.stdout);
     let mut found: Vec<(String, PathBuf)> = text.lines().filter_map(library).collect();
-    let beside = found.iter().find(|(name, _)| name.starts_with("libc.so")).and_then(|(_, place)| place.parent());
+    let beside =
+        found.iter().find(|(name, _)| name.starts_with("libc.so")).and_then(|(_, place)| place.parent());
     let more: Vec<_> = beside
         .into_iter()
         .flat_map(|folder| OF_THE_RESOLVER.map(|name| (name.to_owned(), folder.join(name))))
@@ -147,7 +148,10 @@ mod tests {
     fn what_the_loader_says_is_read() {
         let read = |line| library(line).map(|(name, place)| format!("{name} {}", place.display()));
         assert_eq!(read("\tlinux-vdso.so.1 (0x00007ffd)"), None);
-        assert_eq!(read("\tlibc.so.6 => /lib/a/libc.so.6 (0x00007f)").as_deref(), Some("libc.so.6 /lib/a/libc.so.6"));
+        assert_eq!(
+            read("\tlibc.so.6 => /lib/a/libc.so.6 (0x00007f)").as_deref(),
+            Some("libc.so.6 /lib/a/libc.so.6")
+        );
         assert_eq!(read("\t/lib64/ld-x.so.2 (0x00007f)").as_deref(), Some("ld-x.so.2 /lib64/ld-x.so.2"));
         assert_eq!(
             read("\t/lib64/ld-x.so.2 => /nix/store/a/ld-x.so.2 (0x00007f)").as_deref(),

@@ -105,7 +105,9 @@ pub fn try_out(port: u16, places: &[SocketAddr]) {
     places.dedup();
     let tries: Vec<_> = places
         .into_iter()
-        .map(|place| std::thread::spawn(move || TcpStream::connect_timeout(&place, MOMENT).is_ok().then_some(place)))
+        .map(|place| {
+            std::thread::spawn(move || TcpStream::connect_timeout(&place, MOMENT).is_ok().then_some(place))
+        })
         .collect();
     for place in tries.into_iter().filter_map(|it| it.join().ok().flatten()) {
         println!("reached {place}");
@@ -129,5 +131,9 @@ fn ask_gate() -> io::Result<String> {
     stream.write_all(b"CONNECT 127.0.0.1:443 HTTP/1.1\r\nHost: 127.0.0.1:443\r\n\r\n")?;
     let mut head = [0; 64];
     let count = stream.read(&mut head)?;
-    Ok(String::from_utf8_lossy(head.get(..count).unwrap_or_default()).lines().next().unwrap_or_default().to_owned())
+    Ok(String::from_utf8_lossy(head.get(..count).unwrap_or_default())
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .to_owned())
 }

@@ -57,7 +57,8 @@ impl Policy {
     /// In words, for who asks what binds.
     pub fn words(&self) -> String {
         if self.hosts.is_empty() {
-            return "any public address by https, for no index is named: index_hosts under [executor] does".to_owned();
+            return "any public address by https, for no index is named: index_hosts under [executor] does"
+                .to_owned();
         }
         let hosts = self.hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         format!("{hosts}, and nothing else")

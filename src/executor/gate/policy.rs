@@ -102,7 +102,10 @@ impl Upstream {
             except: except
                 .map(|text| {
                     let parts = text.split([',', ' ']).map(|part| part.trim().trim_start_matches("*."));
-                    parts.map(|part| normal(part.trim_start_matches('.'))).filter(|it| !it.is_empty()).collect()
+                    parts
+                        .map(|part| normal(part.trim_start_matches('.')))
+                        .filter(|it| !it.is_empty())
+                        .collect()
                 })
                 .unwrap_or_default(),
         };

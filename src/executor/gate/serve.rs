@@ -183,7 +183,8 @@ impl Visit {
     async fn plain(&self, request: Request<Incoming>) -> Result<Response<Body>, Trouble> {
         let policy = &self.gate.policy;
         let uri = request.uri().clone();
-        let is_plain = uri.scheme_str() == Some("http") && matches!(*request.method(), Method::GET | Method::HEAD);
+        let is_plain =
+            uri.scheme_str() == Some("http") && matches!(*request.method(), Method::GET | Method::HEAD);
         // Whatever else it is, the policy of tunnels has words for what may be done instead.
         let port = uri.port_u16().unwrap_or(if is_plain { 80 } else { 0 });
         let way = policy.way(!is_plain, uri.host().unwrap_or_default(), port)?;
@@ -224,11 +225,7 @@ async fn join(near: impl AsyncRead + AsyncWrite + Unpin, far: Box<dyn Duplex>) {
     tokio::join!(copy(near_reads, far_writes, &moved), copy(far_reads, near_writes, &moved));
 }
 
-async fn copy(
-    mut from: impl AsyncRead + Unpin,
-    mut to: impl AsyncWrite + Unpin,
-    moved: &Mutex<Instant>,
-) {
+async fn copy(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, moved: &Mutex<Instant>) {
     let mut buffer = vec![0; CHUNK];
     let last = || *moved.lock().unwrap_or_else(PoisonError::into_inner);
     loop {

@@ -30,7 +30,12 @@ pub struct Open {
 }
 
 /// Opens a gate in the attempt's `/in`, which is there already. Within a runtime.
-pub fn open(places: &Places, programs: &std::path::Path, bundle: &Bundle, policy: Policy) -> io::Result<Open> {
+pub fn open(
+    places: &Places,
+    programs: &std::path::Path,
+    bundle: &Bundle,
+    policy: Policy,
+) -> io::Result<Open> {
     let home = places.place("in").join("gate");
     tree::make(&home, Owner::Docent)?;
     tree::make(&home.join(PROGRAM), Owner::Docent)?;

@@ -13,7 +13,13 @@ fn variables(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
 
 #[test]
 fn named_hosts_pass_and_no_other() {
-    let policy = named(&["index.example.org", "files.example.org:8443", "http://mirror:8080", "10.0.0.5", "[fd00::5]"]);
+    let policy = named(&[
+        "index.example.org",
+        "files.example.org:8443",
+        "http://mirror:8080",
+        "10.0.0.5",
+        "[fd00::5]",
+    ]);
     for (is_tunnel, host, port) in [
         (true, "index.example.org", 443),
         (true, "INDEX.example.org.", 443),
@@ -89,7 +95,10 @@ fn the_operators_proxy_leads_to_named_hosts_but_the_excepted() {
         ("https_proxy", "http://proxy.example.org:3128"),
         ("no_proxy", "localhost, .near.example.org,*.other.example"),
     ]));
-    let policy = Policy { upstream, ..named(&["index.example.org", "a.near.example.org", "other.example", "http://m"]) };
+    let policy = Policy {
+        upstream,
+        ..named(&["index.example.org", "a.near.example.org", "other.example", "http://m"])
+    };
     let upstream_to = |is_tunnel, host, port| match policy.way(is_tunnel, host, port) {
         Ok(Way::Named { upstream, .. }) => upstream,
         other => panic!("{other:?}"),
