@@ -141,7 +141,8 @@ async fn part_of_another_test() {
     let bench = connect(Path::new(&state)).expect("works for the other test");
     match std::env::var(PART).unwrap().as_str() {
         "hold" => {
-            let job = bench.job("setsid sleep 22360 & trap '' TERM; while :; do sleep 22360; done");
+            let job =
+                cases::index_job(&bench, "setsid sleep 22360 & trap '' TERM; while :; do sleep 22360; done");
             bench.executor.submit(&job).await.unwrap();
             bench.wait(&job).await;
         }
@@ -161,6 +162,19 @@ async fn part_of_another_test() {
     }
 }
 
+/// Processes of docent's own program in sandboxes of this state.
+fn relays(state: &Path) -> usize {
+    let state = state.file_name().unwrap().to_string_lossy().into_owned();
+    let processes = std::fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
+    let read = |path: std::path::PathBuf| {
+        String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned()
+    };
+    processes
+        .filter(|process| read(process.join("cmdline")).starts_with("/in/gate/program"))
+        .filter(|process| read(process.join("mountinfo")).contains(&state))
+        .count()
+}
+
 /// With docent dies what it ran, whatever that thinks of TERM; what is left are files, and they are found.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kill_9_of_docent_leaves_no_process() {
@@ -174,9 +188,10 @@ async fn kill_9_of_docent_leaves_no_process() {
         processes("sleep 22360").iter().filter(|it| it.starts_with("sleep")).count() == 2
     })
     .await;
+    assert_eq!(relays(state.path()), 1);
     docent.kill().unwrap();
     docent.wait().unwrap();
-    until("their end", || processes("22360").is_empty()).await;
+    until("their end", || processes("22360").is_empty() && relays(state.path()) == 0).await;
 
     let list = bench.executor.list().await.unwrap();
     let [attempt] = list.attempts.as_slice() else { panic!("{list:?}") };

@@ -351,7 +351,7 @@ const ASK: &str = "gate=$(echo ${https_proxy#http://} | tr ':' ' '); \
     ask() { printf '%s HTTP/1.1\\r\\nHost: x\\r\\nConnection: close\\r\\n\\r\\n' \"$*\" | nc -w 10 $gate | head -1; }";
 
 /// Room for docent's own program where no control group counts, but the address space of each process.
-fn index_job<E: Executor>(bench: &Bench<E>, script: &str) -> docent::executor::Job {
+pub fn index_job<E: Executor>(bench: &Bench<E>, script: &str) -> docent::executor::Job {
     let limits = Limits { memory_bytes: 2 << 30, ..LIMITS };
     docent::executor::Job { network: docent::executor::Network::Index, limits, ..bench.job(script) }
 }

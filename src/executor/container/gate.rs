@@ -1,5 +1,6 @@
 //! The gate of an attempt as a container of docent's own program. The attempt stands on a network with nothing but the
-//! gate: it is internal, and the machine has no address on its bridge. The gate stands on the run's plain network as well.
+//! gate: it is internal, and the machine has no address on its bridge. The gate stands on a plain one as well, with
+//! nobody else. All of it goes with the attempt.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -7,9 +8,12 @@ use std::time::Duration;
 
 use bollard::Docker;
 use bollard::models::{
-    ContainerCreateBody, HealthConfig, HostConfig, NetworkConnectRequest, NetworkCreateRequest,
+    ContainerCreateBody, HealthConfig, HostConfig, ImageSummary, NetworkConnectRequest, NetworkCreateRequest,
 };
-use bollard::query_parameters::{CreateContainerOptionsBuilder, LogsOptionsBuilder, StartContainerOptions};
+use bollard::query_parameters::{
+    CreateContainerOptionsBuilder, ListImagesOptions, LogsOptionsBuilder, RemoveImageOptions,
+    StartContainerOptions,
+};
 use futures_util::{StreamExt, TryStreamExt};
 
 use crate::executor::contract::USER;
@@ -24,6 +28,8 @@ use super::names::Names;
 use super::profile::{hardened, log_config, ulimit};
 use super::watch::inspect;
 
+const REPOSITORY: &str = "docent/gate";
+const DAY: i64 = 24 * 60 * 60;
 const MEMORY: i64 = 64 << 20;
 const PROCESSES: i64 = 32;
 const FILES: i64 = 1024;
@@ -35,10 +41,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub async fn open(executor: &Container, names: &Names) -> Result<String, ExecutorError> {
     let docker = &executor.engine.docker;
     let (image, words) = ensure_image(executor).await?;
-    docker
-        .create_network(inner(executor, names))
-        .await
-        .map_err(failed("making the network of an attempt"))?;
+    for request in [inner(executor, names), outer(names)] {
+        docker.create_network(request).await.map_err(failed("making the networks of an attempt"))?;
+    }
     let policy = executor.settings.gate.policy(&executor.settings.access);
     let policy = serde_json::to_string(&policy).map_err(|error| ExecutorError::Broken(error.to_string()))?;
     let name = names.gate();
@@ -78,13 +83,30 @@ pub async fn ensure_image(executor: &Container) -> Result<(String, Vec<String>),
     let program = &executor.settings.gate.program;
     let broken = |error| io_error(format!("reading docent's own program {}", program.display()), error);
     let bundle = Bundle::of(program).map_err(broken)?;
-    let name = format!("docent/gate:{}", bundle.digest);
+    let name = format!("{REPOSITORY}:{}", bundle.digest);
     let words = command("/", bundle.is_dynamic());
     let _alone = executor.live.networks.lock().await;
     if !executor.image_exists(&name).await? {
         image::import_written(executor, &name, Vec::new(), move |writer| bundle.write(writer)).await?;
+        forget_old(executor, &name).await;
     }
     Ok((name, words))
+}
+
+/// Images of builds that are older by more than a day: nobody is about to use them. Failing to is no harm.
+async fn forget_old(executor: &Container, ours: &str) {
+    let docker = &executor.engine.docker;
+    let filters = HashMap::from([("reference".to_owned(), vec![REPOSITORY.to_owned()])]);
+    let options = ListImagesOptions { filters: Some(filters), ..Default::default() };
+    let images = docker.list_images(Some(options)).await.unwrap_or_default();
+    let made =
+        |image: &ImageSummary| image.repo_tags.iter().any(|tag| tag.ends_with(ours)).then_some(image.created);
+    let Some(now) = images.iter().find_map(made) else { return };
+    for image in images.iter().filter(|image| image.created < now - DAY) {
+        for tag in image.repo_tags.iter().filter(|tag| tag.contains(REPOSITORY)) {
+            let _ = docker.remove_image(tag, None::<RemoveImageOptions>, None).await;
+        }
+    }
 }
 
 fn inner(executor: &Container, names: &Names) -> NetworkCreateRequest {
@@ -101,6 +123,15 @@ fn inner(executor: &Container, names: &Names) -> NetworkCreateRequest {
     }
 }
 
+fn outer(names: &Names) -> NetworkCreateRequest {
+    NetworkCreateRequest {
+        name: names.outer(),
+        driver: Some("bridge".to_owned()),
+        labels: Some(names.labels_of_part()),
+        ..Default::default()
+    }
+}
+
 fn request(names: &Names, image: String, mut words: Vec<String>, policy: String) -> ContainerCreateBody {
     words.extend(["gate".to_owned(), "serve".to_owned(), policy]);
     ContainerCreateBody {
@@ -113,7 +144,7 @@ fn request(names: &Names, image: String, mut words: Vec<String>, policy: String)
         healthcheck: Some(HealthConfig { test: Some(vec!["NONE".to_owned()]), ..Default::default() }),
         labels: Some(names.labels_of_part()),
         host_config: Some(HostConfig {
-            network_mode: Some(names.network()),
+            network_mode: Some(names.outer()),
             memory: Some(MEMORY),
             memory_swap: Some(MEMORY),
             pids_limit: Some(PROCESSES),

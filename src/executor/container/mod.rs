@@ -141,7 +141,6 @@ impl Container {
         let access = match job.network {
             Network::None => Default::default(),
             Network::Index => {
-                self.ensure_network(names).await?;
                 let address = gate::open(self, names).await?;
                 super::gate::variables(&self.settings.access, &address)
             }

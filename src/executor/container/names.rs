@@ -86,7 +86,7 @@ impl Names {
         format!("{}-mark", self.container())
     }
 
-    /// The network of the run.
+    /// The network of the run's tiers with `network = "egress"`.
     pub fn network(&self) -> String {
         format!("{}-r{}-net", prefix(&self.instance), self.attempt.run)
     }
@@ -94,6 +94,11 @@ impl Names {
     /// The network between an attempt and its gate, with nobody else on it.
     pub fn inner(&self) -> String {
         format!("{}-inner", self.container())
+    }
+
+    /// The network on which its gate goes out, with nobody else on it.
+    pub fn outer(&self) -> String {
+        format!("{}-outer", self.container())
     }
 
     /// The container of the gate.
