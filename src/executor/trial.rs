@@ -107,7 +107,9 @@ pub async fn try_index<E: Executor>(
     let port = port.map_err(|kind| cannot(kind.into()))?.map_err(cannot)?.port();
     let servers = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
     let servers = servers.lines().filter_map(|line| line.strip_prefix("nameserver ")?.trim().parse().ok());
-    let own = gate::own_addresses().into_iter().map(|address| SocketAddr::new(address, port));
+    let own =
+        gate::own_addresses().map_err(|error| io_error("listing the addresses of this machine", error))?;
+    let own = own.into_iter().map(|address| SocketAddr::new(address, port));
     let places = own
         .chain(servers.map(|server: IpAddr| SocketAddr::new(server, 53)))
         .chain([SocketAddr::from(([169, 254, 169, 254], 80))]);

@@ -359,7 +359,7 @@ pub fn index_job<E: Executor>(bench: &Bench<E>, script: &str) -> docent::executo
 /// A tier with `network = "index"` reaches nothing directly, and through the gate nothing that is not out there.
 pub async fn only_the_gate<E: Executor>(bench: &Bench<E>) {
     let port = this_machine();
-    let own = docent::executor::gate::own_addresses();
+    let own = docent::executor::gate::own_addresses().unwrap();
     let own: Vec<String> = own.iter().filter(|it| it.is_ipv4()).map(ToString::to_string).collect();
     let own = own.join(" ");
     let told = bench
@@ -461,7 +461,7 @@ pub fn own_indexes() -> ([u16; 2], Vec<docent::core::index::IndexHost>) {
 
 /// An address of this machine that others may have a way to.
 fn own_address() -> String {
-    let own = docent::executor::gate::own_addresses();
+    let own = docent::executor::gate::own_addresses().unwrap();
     own.iter().find(|it| it.is_ipv4() && !it.is_loopback()).expect("this machine has an address").to_string()
 }
 

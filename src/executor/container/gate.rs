@@ -44,7 +44,7 @@ pub async fn open(executor: &Container, names: &Names) -> Result<String, Executo
     for request in [inner(executor, names), outer(names)] {
         docker.create_network(request).await.map_err(failed("making the networks of an attempt"))?;
     }
-    let policy = executor.settings.gate.policy(&executor.settings.access);
+    let policy = executor.gate_policy()?;
     let policy = serde_json::to_string(&policy).map_err(|error| ExecutorError::Broken(error.to_string()))?;
     let name = names.gate();
     let options = CreateContainerOptionsBuilder::default().name(&name).build();

@@ -31,6 +31,7 @@ use crate::core::id::{AttemptId, RunId};
 use super::access::{Access, CERTIFICATES};
 use super::{
     Ending, Environment, Executor, ExecutorError, Inventory, Job, Limits, Network, Observation, Probe,
+    io_error,
 };
 pub use connect::Engine;
 use connect::{absent_is_none, failed};
@@ -223,6 +224,11 @@ impl Container {
             ..Default::default()
         };
         docker.create_network(request).await.map(drop).map_err(failed("making the network of a run"))
+    }
+
+    fn gate_policy(&self) -> Result<super::gate::Policy, ExecutorError> {
+        let policy = self.settings.gate.policy(&self.settings.access);
+        policy.map_err(|error| io_error("listing the addresses of this machine", error))
     }
 
     fn user_processes(&self) -> Option<i64> {

@@ -37,6 +37,6 @@ async fn image(executor: &Container) -> Result<Option<String>, ExecutorError> {
 /// Tried with docent's own program, which needs no image of a recipe.
 async fn index(executor: &Container) -> Result<Binding, ExecutorError> {
     let (image, program) = gate::ensure_image(executor).await?;
-    let policy = executor.settings.gate.policy(&executor.settings.access);
+    let policy = executor.gate_policy()?;
     trial::try_index(executor, &image, program, &policy).await
 }

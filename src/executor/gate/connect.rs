@@ -1,7 +1,7 @@
 //! The far side of the gate: a name is resolved once, every address of it is judged, and exactly what was judged is
 //! connected to. A second look-up could answer otherwise.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -10,7 +10,8 @@ use hyper::header::HOST;
 use hyper::{Request, Response, body::Incoming};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::policy::{Policy, Refusal, Way};
@@ -87,9 +88,8 @@ async fn dial(
     judge: impl Fn(&[IpAddr]) -> Result<(), Refusal>,
 ) -> Result<TcpStream, Trouble> {
     let what = authority(host, port);
-    let found = timeout(PATIENCE, lookup_host((host, port))).await;
-    let found = found.map_err(|error| failed(&what, error))?.map_err(|error| failed(&what, error))?;
-    let places: Vec<SocketAddr> = found.collect();
+    let found = timeout(PATIENCE, look_up(host.to_owned(), port)).await;
+    let places = found.map_err(|error| failed(&what, error))?.map_err(|error| failed(&what, error))?;
     let addresses: Vec<IpAddr> = places.iter().map(SocketAddr::ip).collect();
     judge(&addresses)?;
     let mut why = "it has no address".to_owned();
@@ -105,6 +105,17 @@ async fn dial(
         }
     }
     Err(failed(&what, why))
+}
+
+/// The system's resolver cannot be called off. Names that take it long hold threads, but few: the daemon needs its own.
+async fn look_up(host: String, port: u16) -> std::io::Result<Vec<SocketAddr>> {
+    static THREADS: Semaphore = Semaphore::const_new(8);
+    let permit = THREADS.acquire().await.map_err(std::io::Error::other)?;
+    let looking = tokio::task::spawn_blocking(move || {
+        let _held = permit;
+        (host.as_str(), port).to_socket_addrs().map(Iterator::collect)
+    });
+    looking.await.map_err(std::io::Error::other)?
 }
 
 /// A tunnel through the operator's own proxy.

@@ -91,7 +91,7 @@ pub async fn relay() -> io::Result<()> {
 
 /// Tries from inside what must not be reached, and whether the gate answers; says what it found, a line each.
 pub fn try_out(port: u16, places: &[SocketAddr]) {
-    let own = own_addresses();
+    let own = own_addresses().unwrap_or_default();
     // The first address of a network is commonly the bridge's, and so the machine's that holds it.
     let firsts = own.iter().filter_map(|address| match address {
         IpAddr::V4(address) if !address.is_loopback() => {

@@ -12,6 +12,7 @@ mod policy;
 mod serve;
 
 use std::collections::BTreeMap;
+use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -43,13 +44,14 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// What a gate of an executor with this access lets pass, as things are now.
-    pub fn policy(&self, access: &Access) -> Policy {
+    /// What a gate of an executor with this access lets pass, as things are now. Without the addresses of this machine
+    /// there is no gate: it could lead back.
+    pub fn policy(&self, access: &Access) -> io::Result<Policy> {
         let mut hosts = policy::hosts_of(&access.addresses);
         hosts.extend(self.hosts.iter().cloned());
         hosts.sort();
         hosts.dedup();
-        Policy { hosts, own: own_addresses(), upstream: Upstream::from_variables(&access.addresses) }
+        Ok(Policy { hosts, own: own_addresses()?, upstream: Upstream::from_variables(&access.addresses) })
     }
 }
 
@@ -81,13 +83,13 @@ pub fn variables(access: &Access, host: &str) -> BTreeMap<String, String> {
 }
 
 /// Every address of every interface of this machine.
-pub fn own_addresses() -> Vec<IpAddr> {
-    let Ok(interfaces) = nix::ifaddrs::getifaddrs() else { return Vec::new() };
+pub fn own_addresses() -> io::Result<Vec<IpAddr>> {
+    let interfaces = nix::ifaddrs::getifaddrs()?;
     let mut addresses: Vec<IpAddr> =
         interfaces.filter_map(|interface| address_of(interface.address.as_ref()?)).collect();
     addresses.sort();
     addresses.dedup();
-    addresses
+    Ok(addresses)
 }
 
 fn address_of(storage: &nix::sys::socket::SockaddrStorage) -> Option<IpAddr> {
@@ -121,7 +123,7 @@ mod tests {
             "no_proxy": "localhost,127.0.0.1,::1",
         }
         "#);
-        let policy = Settings::default().policy(&access);
+        let policy = Settings::default().policy(&access).unwrap();
         assert_eq!(policy.words(), "index.example.org, and nothing else");
         assert!(policy.own.contains(&IpAddr::from([127, 0, 0, 1])), "{:?}", policy.own);
     }

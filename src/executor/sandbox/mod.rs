@@ -239,7 +239,7 @@ impl Sandbox {
     fn open_gate(&self, job: &Job, places: &Places) -> Result<gate::Open, ExecutorError> {
         let Settings { gate, state, access, .. } = &*self.settings;
         let opened = Bundle::of(&gate.program)
-            .and_then(|bundle| gate::open(places, &state.join("gate"), &bundle, gate.policy(access)));
+            .and_then(|bundle| gate::open(places, &state.join("gate"), &bundle, gate.policy(access)?));
         opened.map_err(|error| io_error(format!("opening a gate for {}", job.attempt), error))
     }
 

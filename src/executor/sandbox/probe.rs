@@ -52,5 +52,6 @@ async fn index(executor: &Sandbox, image: &str) -> Result<Binding, ExecutorError
     let bundle = Bundle::of(&executor.settings.gate.program)
         .map_err(|error| io_error("reading docent's own program", error))?;
     let policy = executor.settings.gate.policy(&executor.settings.access);
+    let policy = policy.map_err(|error| io_error("listing the addresses of this machine", error))?;
     trial::try_index(executor, image, inside::program(bundle.is_dynamic()), &policy).await
 }
