@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use url::Url;
 
 use crate::core::command::Grammar;
+use crate::core::index::IndexHost;
 use crate::core::mistake::{Mistake, Place, did_you_mean, lines, position};
 use crate::core::policy::Allow;
 use crate::core::reader::{Source, Table};
@@ -109,6 +110,8 @@ pub struct Config {
     pub executor: ExecutorKind,
     /// Address of the engine's socket, where it is not the usual one.
     pub socket: Option<String>,
+    /// Package indexes that tiers with `network = "index"` may reach. None named here or by variables: whatever is public.
+    pub index_hosts: Vec<IndexHost>,
     /// Runs at a time.
     pub slots: usize,
     /// How commands are written.
@@ -217,7 +220,7 @@ fn read(source: &Source<'_>, name: &str) -> Config {
     let path = |key: &str| table.text(key).map(|text| here.join(text));
     let listen = listen(&table);
     let public_url = address(&table, "public_url").map(|url| url.as_str().trim_end_matches('/').to_owned());
-    let (executor, socket, slots) = executor(&table);
+    let (executor, socket, slots, index_hosts) = executor(&table);
     let Limits { environments, offer_lifetime, queue_limit, report_interval, retention } = limits(&table);
     let mut recipe_mentions = Vec::new();
     let mut warnings = Vec::new();
@@ -239,6 +242,7 @@ fn read(source: &Source<'_>, name: &str) -> Config {
         recipe_path: recipe_path.into_iter().map(|(text, _)| here.join(text)).collect(),
         executor,
         socket,
+        index_hosts,
         slots,
         grammar: commands::grammar(&table),
         environments,
@@ -303,8 +307,8 @@ fn address(table: &Table<'_, '_, '_>, key: &str) -> Option<Url> {
     }
 }
 
-fn executor(table: &Table<'_, '_, '_>) -> (ExecutorKind, Option<String>, usize) {
-    let Some(table) = table.table("executor") else { return (ExecutorKind::Auto, None, 2) };
+fn executor(table: &Table<'_, '_, '_>) -> (ExecutorKind, Option<String>, usize, Vec<IndexHost>) {
+    let Some(table) = table.table("executor") else { return (ExecutorKind::Auto, None, 2, Vec::new()) };
     let kinds = [
         ("auto", ExecutorKind::Auto),
         ("container", ExecutorKind::Container),
@@ -313,8 +317,15 @@ fn executor(table: &Table<'_, '_, '_>) -> (ExecutorKind, Option<String>, usize) 
     let kind = table.choice("kind", &kinds).unwrap_or(ExecutorKind::Auto);
     let slots = whole(&table, "slots", 1, 1000).unwrap_or(2);
     let socket = table.text("socket");
+    let mut index_hosts = Vec::new();
+    for (text, span) in table.texts("index_hosts").unwrap_or_default() {
+        match text.parse() {
+            Ok(host) => index_hosts.push(host),
+            Err(error) => table.mistake_at(span, format!("index_hosts: {error}")),
+        }
+    }
     table.close();
-    (kind, socket, slots)
+    (kind, socket, slots, index_hosts)
 }
 
 fn whole(table: &Table<'_, '_, '_>, key: &str, least: u64, most: u64) -> Option<usize> {

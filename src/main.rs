@@ -3,11 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(docent::cli::main()),
-        Err(error) => {
-            eprintln!("docent: this machine lets no program wait for the network: {error}");
-            ExitCode::from(3)
-        }
-    }
+    docent::cli::main()
 }

@@ -14,7 +14,12 @@ fn settings() -> Settings {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     // The first eight characters name what is made: they must differ between tests and between processes.
     let instance = format!("{:05x}{:03x}-test", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-    Settings { grace: Duration::from_secs(1), images: vec![tiny::TINY.into()], ..Settings::new(instance) }
+    Settings {
+        grace: Duration::from_secs(1),
+        images: vec![tiny::TINY.into()],
+        gate: hostile::gate(),
+        ..Settings::new(instance)
+    }
 }
 
 async fn connect(settings: Settings) -> Option<Bench<Container>> {
@@ -76,15 +81,16 @@ against_engine!(
     confinement,
     secrets,
     no_network,
+    only_the_gate,
     environment,
     crowd,
     identity_outside,
 );
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_limit_binds_but_that_of_the_index() {
+async fn every_limit_binds() {
     let Some(bench) = connect(settings()).await else { return };
-    cases::probe(&bench, &["network-index"]).await;
+    cases::probe(&bench, &[]).await;
 }
 
 /// Docent restarts: the attempt runs on, is adopted with its limits, and its log is whole.
@@ -123,6 +129,39 @@ async fn an_attempt_survives_docent() {
     nothing_left(&second, &settings.instance).await;
 }
 
+/// Docent dies while a gate and its attempt run: the gate stays with the attempt, and goes with it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gate_survives_docent_and_goes_with_its_attempt() {
+    let settings = settings();
+    let Some(first) = connect(settings.clone()).await else { return };
+    let mut job = first.job(
+        "echo begun; sleep 3; printf 'CONNECT 127.0.0.1:443 HTTP/1.1\\r\\nHost: x\\r\\nConnection: close\\r\\n\\r\\n' | \
+         nc -w 10 $(echo ${https_proxy#http://} | tr ':' ' ') | head -c 12",
+    );
+    job.network = docent::executor::Network::Index;
+    first.executor.submit(&job).await.unwrap();
+    drop(first);
+    let second = connect(settings.clone()).await.unwrap();
+    second.executor.submit(&job).await.unwrap();
+    let told = second.wait(&job).await;
+    assert!(told.text().starts_with("begun\nHTTP/1.1 403\n[docent's gate refused: "), "{told:?}");
+    assert_eq!(told.log, second.wait(&job).await.log, "read again, it is the same");
+    second.executor.remove(&job.attempt).await.unwrap();
+    nothing_left(&second, &settings.instance).await;
+}
+
+/// Indexes that the operator names, and no other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn named_indexes() {
+    let (ports, hosts) = cases::own_indexes();
+    let mut settings = settings();
+    settings.gate.hosts = hosts;
+    let instance = settings.instance.clone();
+    let Some(bench) = connect(settings).await else { return };
+    cases::named_indexes(&bench, ports).await;
+    nothing_left(&bench, &instance).await;
+}
+
 /// Where volumes cannot be read from here, a container measures them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn disk_is_measured_through_a_container_too() {
@@ -155,9 +194,17 @@ async fn a_network_comes_with_certificates_and_goes_with_the_run() {
         told.ending
     );
     bench.executor.remove(&job.attempt).await.unwrap();
+    let nothing = docent::executor::Inventory::default();
+    assert_eq!(bench.executor.list().await.unwrap(), nothing, "a gate is the attempt's");
+
+    let mut job = bench.job("ls /sys/class/net | grep -c eth; env | grep -c _proxy; exit 0");
+    job.network = docent::executor::Network::Egress;
+    let told = bench.run(&job).await;
+    assert_eq!(told.text(), "1\n0\n", "{:?}", told.ending);
+    bench.executor.remove(&job.attempt).await.unwrap();
     assert_eq!(bench.executor.list().await.unwrap().runs, [job.attempt.run]);
     bench.executor.release(job.attempt.run).await.unwrap();
-    assert_eq!(bench.executor.list().await.unwrap(), docent::executor::Inventory::default());
+    assert_eq!(bench.executor.list().await.unwrap(), nothing);
 }
 
 /// A failed submission leaves nothing.

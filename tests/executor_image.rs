@@ -11,7 +11,7 @@ use docent::executor::{Access, Ending, Executor, Network, sandbox};
 use hostile::{Bench, not_run, tiny};
 
 fn settings() -> Settings {
-    Settings::new(format!("{:08x}-image", std::process::id()))
+    Settings { gate: hostile::gate(), ..Settings::new(format!("{:08x}-image", std::process::id())) }
 }
 
 async fn connect() -> Option<Container> {
@@ -111,7 +111,9 @@ async fn packages_serve_where_the_base_cannot_be_had() {
     assert_eq!((told.text().as_str(), told.ending), ("1\n", Ending::Exited { code: 0 }));
     remove_image(&container, &name).await;
 
-    match sandbox::Sandbox::connect(sandbox::Settings::new("image-test", state.path())) {
+    let settings =
+        sandbox::Settings { gate: hostile::gate(), ..sandbox::Settings::new("image-test", state.path()) };
+    match sandbox::Sandbox::connect(settings) {
         Err(error) => not_run("sandbox", &error.to_string()),
         Ok(executor) => {
             assert!(executor.image_exists(&name));

@@ -29,6 +29,7 @@ fn settings(state: &Path) -> Settings {
     Settings {
         grace: Duration::from_secs(1),
         images: vec![tiny::TINY.into()],
+        gate: hostile::gate(),
         ..Settings::new(instance, state)
     }
 }
@@ -83,6 +84,7 @@ against_sandbox!(
     confinement,
     secrets,
     no_network,
+    only_the_gate,
     environment,
     crowd,
     identity_outside,
@@ -99,7 +101,25 @@ async fn every_limit_binds_but_those_that_bubblewrap_lacks() {
     if probe.limits.values().any(|it| format!("{it:?}").contains("no control group can be made")) {
         return not_run("sandbox", &format!("this process may not make control groups: {probe:#?}"));
     }
-    cases::probe(&bench, &["network-index", "system-calls"]).await;
+    cases::probe(&bench, &["system-calls"]).await;
+}
+
+/// Indexes that the operator names, and no other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn named_indexes() {
+    let state = match state() {
+        Ok(state) => state,
+        Err(why) => return not_run("sandbox", &why),
+    };
+    let (ports, hosts) = cases::own_indexes();
+    let mut settings = settings(state.path());
+    settings.gate.hosts = hosts;
+    let bench = match Sandbox::connect(settings) {
+        Ok(sandbox) => Bench::new(sandbox),
+        Err(error) => return not_run("sandbox", &error.to_string()),
+    };
+    cases::named_indexes(&bench, ports).await;
+    nothing_left(&bench, state.path()).await;
 }
 
 /// What another process is told to do: the name of the state directory, and which part.
@@ -121,7 +141,8 @@ async fn part_of_another_test() {
     let bench = connect(Path::new(&state)).expect("works for the other test");
     match std::env::var(PART).unwrap().as_str() {
         "hold" => {
-            let job = bench.job("setsid sleep 22360 & trap '' TERM; while :; do sleep 22360; done");
+            let job =
+                cases::index_job(&bench, "setsid sleep 22360 & trap '' TERM; while :; do sleep 22360; done");
             bench.executor.submit(&job).await.unwrap();
             bench.wait(&job).await;
         }
@@ -134,10 +155,24 @@ async fn part_of_another_test() {
             cases::environment(&bench).await;
             cases::disk(&bench).await;
             cases::no_network(&bench).await;
+            cases::only_the_gate(&bench).await;
             nothing_left(&bench, Path::new(&state)).await;
         }
         part => panic!("no such part: {part}"),
     }
+}
+
+/// Processes of docent's own program in sandboxes of this state.
+fn relays(state: &Path) -> usize {
+    let state = state.file_name().unwrap().to_string_lossy().into_owned();
+    let processes = std::fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
+    let read = |path: std::path::PathBuf| {
+        String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned()
+    };
+    processes
+        .filter(|process| read(process.join("cmdline")).starts_with("/in/gate/program"))
+        .filter(|process| read(process.join("mountinfo")).contains(&state))
+        .count()
 }
 
 /// With docent dies what it ran, whatever that thinks of TERM; what is left are files, and they are found.
@@ -153,9 +188,10 @@ async fn kill_9_of_docent_leaves_no_process() {
         processes("sleep 22360").iter().filter(|it| it.starts_with("sleep")).count() == 2
     })
     .await;
+    assert_eq!(relays(state.path()), 1);
     docent.kill().unwrap();
     docent.wait().unwrap();
-    until("their end", || processes("22360").is_empty()).await;
+    until("their end", || processes("22360").is_empty() && relays(state.path()) == 0).await;
 
     let list = bench.executor.list().await.unwrap();
     let [attempt] = list.attempts.as_slice() else { panic!("{list:?}") };

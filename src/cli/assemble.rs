@@ -11,6 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::Trouble;
 use crate::clock::Clock;
 use crate::config::{self, Config, ExecutorKind, ForgeConfig};
+use crate::core::index::IndexHost;
 use crate::core::mistake::lines;
 use crate::core::policy::{Policy, RepositoryPolicy};
 use crate::daemon::{Parts, Watched};
@@ -81,6 +82,7 @@ pub fn secrets(config: &Config) -> Secrets {
 pub async fn executor(
     kind: ExecutorKind,
     socket: Option<&str>,
+    index_hosts: &[IndexHost],
     state_dir: &Path,
     instance: &str,
     shelf: &Shelf,
@@ -89,11 +91,13 @@ pub async fn executor(
     let container = || async {
         let mut settings = container::Settings::new(instance);
         settings.host = socket.map(str::to_owned);
+        settings.gate.hosts = index_hosts.to_vec();
         settings.images.clone_from(&images);
         Container::connect(settings).await.map(AnyExecutor::Container)
     };
     let sandbox = || {
         let mut settings = sandbox::Settings::new(instance, state_dir);
+        settings.gate.hosts = index_hosts.to_vec();
         settings.images.clone_from(&images);
         Sandbox::connect(settings).map(AnyExecutor::Sandbox)
     };

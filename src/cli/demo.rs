@@ -164,7 +164,9 @@ fn configuration(
 async fn make_image(config: &Config, home: &Path) -> Result<(), Trouble> {
     let shelf = assemble::load_shelf(config, &config.state_dir)?;
     sweep(home, None, &shelf).await;
-    let executor = assemble::executor(config.executor, None, &config.state_dir, "demo", &shelf).await?;
+    let executor =
+        assemble::executor(config.executor, None, &config.index_hosts, &config.state_dir, "demo", &shelf)
+            .await?;
     println!(
         "untrusted code runs in {}",
         match &executor {

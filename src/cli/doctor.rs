@@ -97,7 +97,16 @@ async fn machine(config: &Config, findings: &mut Findings) {
         Err(error) => return findings.add(Health::Bad, "recipes", error.to_string()),
     };
     let socket = config.socket.as_deref();
-    match assemble::executor(config.executor, socket, &config.state_dir, "doctor", &shelf).await {
+    match assemble::executor(
+        config.executor,
+        socket,
+        &config.index_hosts,
+        &config.state_dir,
+        "doctor",
+        &shelf,
+    )
+    .await
+    {
         Err(error) => findings.add(Health::Bad, "executor", error.to_string()),
         Ok(executor) => {
             for (what, how) in assemble::probe(&executor).await {

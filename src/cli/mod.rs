@@ -6,6 +6,7 @@ mod check;
 mod demo;
 mod doctor;
 mod explain;
+mod gate;
 mod outcome;
 mod recipe;
 mod run;
@@ -58,12 +59,29 @@ enum Command {
     Spec(spec::SpecCommand),
     /// A consistent copy of the state while the daemon runs.
     Backup(backup::Backup),
+    /// A part of an attempt's gate: for docent itself.
+    #[command(subcommand, hide = true)]
+    Gate(gate::Part),
 }
 
 /// Runs the command of this process. The exit code says what came of it: 0 passed, 1 the work failed, 2 usage or
 /// configuration, 3 the machinery errored, 4 refused by policy.
-pub async fn main() -> ExitCode {
+pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Command::Gate(part) = &arguments.command {
+        // Before there is a runtime: it stands in sandboxes, and is as small as it can be.
+        return gate::gate(part);
+    }
+    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(run_command(arguments)),
+        Err(error) => {
+            eprintln!("docent: this machine lets no program wait for the network: {error}");
+            ExitCode::from(3)
+        }
+    }
+}
+
+async fn run_command(arguments: Arguments) -> ExitCode {
     let config = arguments.config.as_deref();
     let done = match arguments.command {
         Command::Serve => serve::serve(config).await,
@@ -76,6 +94,7 @@ pub async fn main() -> ExitCode {
         Command::Recipe(command) => recipe::recipe(config, &command).await,
         Command::Spec(command) => spec::spec(&command),
         Command::Backup(backup) => backup::backup(config, &backup).await,
+        Command::Gate(part) => Ok(gate::gate(&part)),
     };
     match done {
         Ok(code) => code,

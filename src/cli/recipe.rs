@@ -68,9 +68,15 @@ pub async fn recipe(named: Option<&Path>, command: &RecipeCommand) -> Result<Exi
                 ))
             })?;
             let kind = kind_of(executor, config.executor);
-            let executor =
-                assemble::executor(kind, config.socket.as_deref(), &config.state_dir, "build", &shelf)
-                    .await?;
+            let executor = assemble::executor(
+                kind,
+                config.socket.as_deref(),
+                &config.index_hosts,
+                &config.state_dir,
+                "build",
+                &shelf,
+            )
+            .await?;
             let place = match &executor {
                 AnyExecutor::Container(_) => "the container engine".to_owned(),
                 _ => config.state_dir.display().to_string(),

@@ -104,7 +104,8 @@ pub async fn run(named: Option<&Path>, arguments: &RunHere) -> Result<ExitCode, 
     let scratch = Scratch::new(&config.state_dir)?;
     let kind = kind_of(&arguments.executor, config.executor);
     let socket = config.socket.as_deref();
-    let executor = assemble::executor(kind, socket, scratch.path(), scratch.instance(), &shelf).await?;
+    let (home, instance) = (scratch.path(), scratch.instance());
+    let executor = assemble::executor(kind, socket, &config.index_hosts, home, instance, &shelf).await?;
     let store = Store::in_memory()?;
     // Forges have no part in this: what they say does not change what runs here.
     let local = Config {

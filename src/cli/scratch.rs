@@ -88,7 +88,9 @@ async fn put_away(
 ) -> Result<(), ExecutorError> {
     for kind in [ExecutorKind::Container, ExecutorKind::Sandbox] {
         // An executor that is not on this machine ran nothing here.
-        let Ok(executor) = assemble::executor(kind, socket, folder, instance, shelf).await else { continue };
+        let Ok(executor) = assemble::executor(kind, socket, &[], folder, instance, shelf).await else {
+            continue;
+        };
         let left = executor.list().await?;
         for attempt in &left.attempts {
             executor.remove(attempt).await?;

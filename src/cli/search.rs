@@ -32,6 +32,7 @@ const FAREWELL: Duration = Duration::from_secs(5);
 pub struct Search {
     kind: ExecutorKind,
     socket: Option<String>,
+    index_hosts: Vec<crate::core::index::IndexHost>,
     state_dir: PathBuf,
     instance: String,
     shelf: Shelf,
@@ -56,6 +57,7 @@ impl Search {
         Self {
             kind: config.executor,
             socket: config.socket.clone(),
+            index_hosts: config.index_hosts.clone(),
             state_dir: config.state_dir.clone(),
             instance: instance.to_owned(),
             wanted: wanted.cloned().collect(),
@@ -71,7 +73,8 @@ impl Search {
     pub async fn once(&self) -> Result<AnyExecutor, ExecutorError> {
         let kind = if self.has_run_with_an_engine().await { ExecutorKind::Container } else { self.kind };
         let socket = self.socket.as_deref();
-        assemble::executor(kind, socket, &self.state_dir, &self.instance, &self.shelf).await
+        assemble::executor(kind, socket, &self.index_hosts, &self.state_dir, &self.instance, &self.shelf)
+            .await
     }
 
     /// Looks until it answers, unless it is given already; tries it out, and gives the word.

@@ -45,6 +45,11 @@ fn each_mistake_is_named_at_its_place() {
             "[executor]\nkind = \"lxc\"",
             "2:8 [executor]: kind must be one of auto, container, sandbox, not \"lxc\"",
         ),
+        (
+            "[executor]\nindex_hosts = [\"index.example.org\", \"https://a/simple\"]",
+            "2:37 [executor]: index_hosts: \"https://a/simple\" is no host of an index: write \"index.example.org\", \
+             \"index.example.org:8443\" or, without TLS, \"http://index.example.org\"",
+        ),
         ("[executor]\nslots = 0", "2:9 [executor]: slots must be at least 1"),
         ("[executor]\nslots = -1", "2:9 [executor]: slots must be at least 1"),
         ("[executor]\nslots = 1.5", "2:9 [executor]: slots must be a whole number"),

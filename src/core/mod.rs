@@ -1,6 +1,7 @@
 //! Pure values, rules and words: no I/O, no clock, no async. Modules stand in the order in which the data travels.
 
 pub mod id;
+pub mod index;
 pub mod mistake;
 pub mod reader;
 pub mod time;

@@ -63,6 +63,22 @@ impl CappedLog {
     }
 }
 
+/// Adds lines of docent's own to a log that is finished.
+pub fn add_lines(path: &Path, lines: &[String]) -> io::Result<()> {
+    if lines.is_empty() {
+        return Ok(());
+    }
+    let mut file = File::options().read(true).append(true).open(path)?;
+    let mut last = [b'\n'];
+    if file.metadata()?.len() > 0 {
+        file.seek(SeekFrom::End(-1))?;
+        file.read_exact(&mut last)?;
+    }
+    let line = if last == *b"\n" { "" } else { "\n" };
+    let lines: String = lines.iter().map(|line| format!("[{line}]\n")).collect();
+    file.write_all(format!("{line}{lines}").as_bytes())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,7 +92,11 @@ mod tests {
         log.append(b"two\nthree").unwrap();
         log.append(b"four").unwrap();
         log.finish().unwrap();
-        assert_eq!(std::fs::read_to_string(path).unwrap(), "one\ntwo\n[docent: 10 bytes left out]\n");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "one\ntwo\n[docent: 10 bytes left out]\n");
+        std::fs::write(&path, "no newline").unwrap();
+        add_lines(&path, &[]).unwrap();
+        add_lines(&path, &["a".to_owned(), "b".to_owned()]).unwrap();
+        assert_eq!(std::fs::read_to_string(path).unwrap(), "no newline\n[a]\n[b]\n");
     }
     #[test]
     fn what_is_resumed_keeps_its_beginning_and_says_where_it_may_not_fit() {

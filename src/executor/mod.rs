@@ -14,6 +14,7 @@ mod usage;
 pub mod any;
 pub mod awaited;
 pub mod container;
+pub mod gate;
 pub mod rootfs;
 pub mod sandbox;
 pub mod scripted;

@@ -2,9 +2,11 @@
 //! supports is not enough: some say yes and bind nothing.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::core::id::{AttemptId, RunId};
 
+use super::gate::{self, Policy};
 use super::{Binding, Ending, Environment, Executor, ExecutorError, Job, Limits, Network, io_error};
 
 /// The run that trials belong to: no other has this number. What is left of one is removed before the next.
@@ -36,7 +38,11 @@ pub async fn try_out<E: Executor>(
     let mut limits = BTreeMap::new();
     let mut found = |name: &str, binding: Binding| limits.insert(name.to_owned(), binding);
 
-    let (ending, text) = run(executor, image, 1, IDENTITY, SMALL).await?;
+    let shell = |script: &str| ["sh", "-c", script].map(str::to_owned).to_vec();
+    let run = async |number, script: &str, limits| {
+        run(executor, image, number, shell(script), Network::None, limits).await
+    };
+    let (ending, text) = run(1, IDENTITY, SMALL).await?;
     let says = |words: &str| text.lines().any(|line| line == words);
     let shown = format!("{ending:?}; {}", text.lines().collect::<Vec<_>>().join("; "));
     let began = matches!(ending, Ending::Exited { .. }) && text.contains("CapEff:");
@@ -50,7 +56,7 @@ pub async fn try_out<E: Executor>(
     found("network-none", bind(began && !text.contains("interface"), "an empty network namespace (tried)"));
 
     let limits_here = Limits { memory_bytes: 32 << 20, ..SMALL };
-    let (ending, _) = run(executor, image, 2, MEMORY, limits_here).await?;
+    let (ending, _) = run(2, MEMORY, limits_here).await?;
     found(
         "memory",
         match ending {
@@ -62,7 +68,7 @@ pub async fn try_out<E: Executor>(
         },
     );
 
-    let (ending, _) = run(executor, image, 3, PROCESSES, Limits { processes: 24, ..SMALL }).await?;
+    let (ending, _) = run(3, PROCESSES, Limits { processes: 24, ..SMALL }).await?;
     found(
         "processes",
         match ending {
@@ -73,7 +79,7 @@ pub async fn try_out<E: Executor>(
         },
     );
 
-    let (ending, text) = run(executor, image, 4, CPU, Limits { cpus: 0.2, ..SMALL }).await?;
+    let (ending, text) = run(4, CPU, Limits { cpus: 0.2, ..SMALL }).await?;
     found(
         "cpus",
         match text.trim().parse::<u32>() {
@@ -86,6 +92,44 @@ pub async fn try_out<E: Executor>(
         },
     );
     Ok(limits)
+}
+
+/// Whether an attempt with `network = "index"` reaches the gate and nothing else. `program` starts docent's own program
+/// within it, which tries: this machine by its addresses, with something that listens there, the metadata of clouds, and
+/// the name servers of this machine.
+pub async fn try_index<E: Executor>(
+    executor: &E,
+    image: &str,
+    program: Vec<String>,
+    policy: &Policy,
+) -> Result<Binding, ExecutorError> {
+    let cannot = |error| io_error("listening for a trial", error);
+    let listener =
+        std::net::TcpListener::bind("[::]:0").or_else(|_| std::net::TcpListener::bind("0.0.0.0:0"));
+    let port = listener.as_ref().map_err(std::io::Error::kind).map(std::net::TcpListener::local_addr);
+    let port = port.map_err(|kind| cannot(kind.into()))?.map_err(cannot)?.port();
+    let servers = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    let servers = servers.lines().filter_map(|line| line.strip_prefix("nameserver ")?.trim().parse().ok());
+    let own =
+        gate::own_addresses().map_err(|error| io_error("listing the addresses of this machine", error))?;
+    let own = own.into_iter().map(|address| SocketAddr::new(address, port));
+    let places = own
+        .chain(servers.map(|server: IpAddr| SocketAddr::new(server, 53)))
+        .chain([SocketAddr::from(([169, 254, 169, 254], 80))]);
+    let mut command = program;
+    command.extend(["gate", "try"].map(str::to_owned));
+    command.push(port.to_string());
+    command.extend(places.map(|place| place.to_string()));
+    let limits = Limits { memory_bytes: 512 << 20, ..SMALL };
+    let (ending, text) = run(executor, image, 5, command, Network::Index, limits).await?;
+    drop(listener);
+    let is_bound =
+        ending == Ending::Exited { code: 0 } && text.lines().any(|line| line == "the gate answers");
+    Ok(if is_bound && !text.contains("reached") {
+        bound(&format!("a gate beside the attempt lets pass {} (tried)", policy.words()))
+    } else {
+        unbound(format!("a trial shows: {ending:?}; {}", text.lines().collect::<Vec<_>>().join("; ")))
+    })
 }
 
 /// What docent enforces itself, wherever it runs.
@@ -119,7 +163,8 @@ async fn run<E: Executor>(
     executor: &E,
     image: &str,
     number: u32,
-    script: &str,
+    command: Vec<String>,
+    network: Network,
     limits: Limits,
 ) -> Result<(Ending, String), ExecutorError> {
     let scratch = tempfile::tempdir().map_err(|error| io_error("making a scratch directory", error))?;
@@ -130,13 +175,13 @@ async fn run<E: Executor>(
         environment_of: attempt.run,
         attempt: attempt.clone(),
         image: image.to_owned(),
-        command: ["sh", "-c", script].map(str::to_owned).to_vec(),
+        command,
         variables: BTreeMap::new(),
         repo: scratch.path().join("repo"),
         recipe: scratch.path().join("recipe"),
         inputs: BTreeMap::new(),
         environment: Environment::None,
-        network: Network::None,
+        network,
         limits,
     };
     for directory in [&job.repo, &job.recipe] {

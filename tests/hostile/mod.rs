@@ -29,6 +29,11 @@ pub fn not_run(what: &str, why: &str) {
     println!("not run: {why}");
 }
 
+/// The gate of the program itself, for which this test binary is none. Where a test names hosts, they are these.
+pub fn gate() -> docent::executor::gate::Settings {
+    docent::executor::gate::Settings { program: env!("CARGO_BIN_EXE_docent").into(), ..Default::default() }
+}
+
 /// Runs and their files, for one executor.
 pub struct Bench<E> {
     pub executor: E,

@@ -169,6 +169,7 @@ impl Served {
     }
 
     /// What the overview says. Pages are where the log of the present docent says.
+    #[allow(dead_code, reason = "not every test program looks at it")]
     pub fn overview(&self) -> String {
         use std::io::{Read, Write};
         let log = self.log();

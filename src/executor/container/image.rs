@@ -49,19 +49,30 @@ pub async fn build(
 
 /// Imports a root filesystem under this name. Everything in it belongs to root, but for what an attempt writes to.
 pub async fn import(executor: &Container, root: &Path, image: &str) -> Result<(), ExecutorError> {
+    let changes = vec![
+        "WORKDIR /repo".to_owned(),
+        "CMD [\"/bin/sh\"]".to_owned(),
+        format!("ENV PATH={PATH} LANG=C.UTF-8"),
+    ];
+    let from = root.to_owned();
+    import_written(executor, image, changes, move |writer| write_root(&from, writer)).await
+}
+
+/// Imports what this writes as an archive.
+pub async fn import_written(
+    executor: &Container,
+    image: &str,
+    changes: Vec<String>,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()> + Send + 'static,
+) -> Result<(), ExecutorError> {
     let options = CreateImageOptions {
         from_src: Some("-".to_owned()),
         // With its tag: Podman overlooks one that is given apart.
         repo: Some(image.to_owned()),
-        changes: vec![
-            "WORKDIR /repo".to_owned(),
-            "CMD [\"/bin/sh\"]".to_owned(),
-            format!("ENV PATH={PATH} LANG=C.UTF-8"),
-        ],
+        changes,
         ..Default::default()
     };
-    let from = root.to_owned();
-    let (body, writing) = stream(move |writer| write_root(&from, writer));
+    let (body, writing) = stream(write);
     let mut answers = executor.engine.docker.create_image(Some(options), Some(body_try_stream(body)), None);
     let mut refused = None;
     while let Some(answer) = answers.next().await {
@@ -73,7 +84,7 @@ pub async fn import(executor: &Container, root: &Path, image: &str) -> Result<()
         writing.await.map_err(|error| ExecutorError::Broken(format!("importing {image}: {error}")))?;
     match (refused, written) {
         (Some(error), _) => Err(failed(format!("importing {image}"))(error)),
-        (None, Err(error)) => Err(io_error(format!("reading {}", root.display()), error)),
+        (None, Err(error)) => Err(io_error(format!("reading what {image} is made of"), error)),
         (None, Ok(())) if executor.image_exists(image).await? => Ok(()),
         (None, Ok(())) => Err(ExecutorError::Broken(format!("the engine took {image} and does not know it"))),
     }

@@ -3,6 +3,7 @@
 
 mod connect;
 mod files;
+mod gate;
 pub mod image;
 mod logs;
 mod meter;
@@ -30,6 +31,7 @@ use crate::core::id::{AttemptId, RunId};
 use super::access::{Access, CERTIFICATES};
 use super::{
     Ending, Environment, Executor, ExecutorError, Inventory, Job, Limits, Network, Observation, Probe,
+    io_error,
 };
 pub use connect::Engine;
 use connect::{absent_is_none, failed};
@@ -55,6 +57,8 @@ pub struct Settings {
     pub images: Vec<String>,
     /// Measure volumes by reading them where they can be read from here.
     pub may_read_volumes: bool,
+    /// The way out of tiers with `network = "index"`.
+    pub gate: super::gate::Settings,
 }
 
 impl Settings {
@@ -67,6 +71,7 @@ impl Settings {
             grace: Duration::from_secs(10),
             images: Vec::new(),
             may_read_volumes: true,
+            gate: super::gate::Settings::default(),
         }
     }
 }
@@ -143,7 +148,11 @@ impl Container {
             .await?;
         let access = match job.network {
             Network::None => Default::default(),
-            Network::Index | Network::Egress => {
+            Network::Index => {
+                let address = gate::open(self, names).await?;
+                super::gate::variables(&self.settings.access, &address)
+            }
+            Network::Egress => {
                 self.ensure_network(names).await?;
                 self.settings.access.variables()
             }
@@ -249,6 +258,11 @@ impl Container {
             ..Default::default()
         };
         docker.create_network(request).await.map(drop).map_err(failed("making the network of a run"))
+    }
+
+    fn gate_policy(&self) -> Result<super::gate::Policy, ExecutorError> {
+        let policy = self.settings.gate.policy(&self.settings.access);
+        policy.map_err(|error| io_error("listing the addresses of this machine", error))
     }
 
     fn user_processes(&self) -> Option<i64> {
@@ -408,7 +422,7 @@ impl Executor for Container {
         }
     }
 
-    async fn wait(&self, attempt: &AttemptId, limits: &Limits, log: &Path) -> Result<Ending, ExecutorError> {
+    async fn wait(&self, attempt: &AttemptId, limits: &Limits, path: &Path) -> Result<Ending, ExecutorError> {
         let names = self.names(attempt);
         let docker = &self.engine.docker;
         let name = names.container();
@@ -417,8 +431,9 @@ impl Executor for Container {
         let ended = self.watch(attempt, &container).await;
         let joined = self.live.joined.lock().unwrap_or_else(PoisonError::into_inner).remove(attempt);
         let held = (!self.is_podman()).then(|| profile::held_log_bytes(limits.log_bytes));
-        let log = logs::Log { docker, container: &name, limit: limits.log_bytes, held, path: log };
+        let log = logs::Log { docker, container: &name, limit: limits.log_bytes, held, path };
         log.follow(joined, ended).await?;
+        gate::tell(docker, &names, path).await?;
         let container = inspect(docker, &name).await?.ok_or_else(unknown)?;
         self.ending(&names, &container).await
     }

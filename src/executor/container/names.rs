@@ -94,9 +94,24 @@ impl Names {
         format!("{}-mark", self.container())
     }
 
-    /// The network of the run.
+    /// The network of the run's tiers with `network = "egress"`.
     pub fn network(&self) -> String {
         format!("{}-r{}-net", prefix(&self.instance), self.attempt.run)
+    }
+
+    /// The network between an attempt and its gate, with nobody else on it.
+    pub fn inner(&self) -> String {
+        format!("{}-inner", self.container())
+    }
+
+    /// The network on which its gate goes out, with nobody else on it.
+    pub fn outer(&self) -> String {
+        format!("{}-outer", self.container())
+    }
+
+    /// The container of the gate.
+    pub fn gate(&self) -> String {
+        format!("{}-gate", self.container())
     }
 
     /// Labels of what belongs to the run.

@@ -1,9 +1,9 @@
 //! Which limits bind here: tried in a container, where an image of docent's allows it.
 
 use crate::executor::trial::{self, unbound};
-use crate::executor::{ExecutorError, Probe};
+use crate::executor::{Binding, ExecutorError, Probe};
 
-use super::Container;
+use super::{Container, gate};
 
 /// Tries the limits out.
 pub async fn probe(executor: &Container) -> Result<Probe, ExecutorError> {
@@ -17,11 +17,10 @@ pub async fn probe(executor: &Container) -> Result<Probe, ExecutorError> {
     });
     limits.insert(
         "network-index".to_owned(),
-        unbound(
-            "a bridge network reaches whatever this machine reaches, its own services and the metadata address of a \
-             cloud included: block those with the firewall of the machine (chain DOCKER-USER)"
-                .to_owned(),
-        ),
+        match index(executor).await {
+            Ok(binding) => binding,
+            Err(error) => unbound(format!("could not be tried: {error}")),
+        },
     );
     Ok(Probe { engine: executor.engine.name.clone(), limits })
 }
@@ -33,4 +32,11 @@ async fn image(executor: &Container) -> Result<Option<String>, ExecutorError> {
         }
     }
     Ok(None)
+}
+
+/// Tried with docent's own program, which needs no image of a recipe.
+async fn index(executor: &Container) -> Result<Binding, ExecutorError> {
+    let (image, program) = gate::ensure_image(executor).await?;
+    let policy = executor.gate_policy()?;
+    trial::try_index(executor, &image, program, &policy).await
 }

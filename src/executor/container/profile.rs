@@ -14,6 +14,8 @@ use crate::executor::{Environment, Job, Limits, Network};
 use super::names::Names;
 
 const SHARED_MEMORY: i64 = 64 << 20;
+/// An address that nobody has.
+const NOBODY: &str = "240.0.0.1";
 
 /// One of the places that an attempt sees; each is a volume of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,12 +101,17 @@ impl Profile<'_> {
             .collect();
         let network = match self.job.network {
             Network::None => "none".to_owned(),
-            Network::Index | Network::Egress => self.names.network(),
+            Network::Index => self.names.inner(),
+            Network::Egress => self.names.network(),
         };
         ContainerCreateBody {
             host_config: Some(HostConfig {
                 mounts: Some(mounts),
                 network_mode: Some(network),
+                // Engines ask for names on behalf of containers, some even for those on an internal network.
+                dns: (self.job.network == Network::Index).then(|| vec![NOBODY.to_owned()]),
+                dns_options: (self.job.network == Network::Index)
+                    .then(|| ["timeout:1", "attempts:1"].map(str::to_owned).to_vec()),
                 memory: Some(memory),
                 memory_swap: Some(memory),
                 nano_cpus: Some((cpus.clamp(0.01, self.cores) * 1e9) as i64),
@@ -198,7 +205,7 @@ fn tmp_options(limits: &Limits) -> String {
 
 /// The engine's own log may grow to some times docent's cap, so that the whole of a log below the cap can be read
 /// again; beyond, the engine throws old parts away rather than fill its disk.
-fn log_config(log_bytes: u64) -> HostConfigLogConfig {
+pub fn log_config(log_bytes: u64) -> HostConfigLogConfig {
     HostConfigLogConfig {
         typ: Some("json-file".to_owned()),
         config: Some(HashMap::from([
@@ -213,7 +220,8 @@ pub fn held_log_bytes(log_bytes: u64) -> u64 {
     log_bytes.saturating_mul(4).saturating_add(1 << 20)
 }
 
-fn ulimit((name, value): (&str, i64)) -> ResourcesUlimits {
+/// A limit that cannot be raised.
+pub fn ulimit((name, value): (&str, i64)) -> ResourcesUlimits {
     ResourcesUlimits { name: Some(name.to_owned()), soft: Some(value), hard: Some(value) }
 }
 

@@ -6,7 +6,10 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::executor::contract::{OPEN_FILES, USER, tmp_bytes, variables};
+use crate::executor::gate::inside;
 use crate::executor::{Environment, Job, Network};
+
+use super::gate;
 
 const SHARED_MEMORY: u64 = 64 << 20;
 
@@ -88,12 +91,13 @@ pub fn command(
     root: &Root,
     places: &Places,
     access: &BTreeMap<String, String>,
+    gate: Option<&gate::Open>,
 ) -> Vec<OsString> {
     let mut words = Words(vec![program.into()]);
     for word in ["user", "ipc", "pid", "uts", "cgroup-try"] {
         words.add([format!("--unshare-{word}")]);
     }
-    if job.network == Network::None {
+    if job.network != Network::Egress {
         words.add(["--unshare-net"]);
     }
     if can_disable_namespaces {
@@ -126,7 +130,10 @@ pub fn command(
         Environment::Read => words.bind("--ro-bind", &places.environment, "/env"),
         Environment::Write => words.bind("--bind", &places.environment, "/env"),
     }
-    if job.network != Network::None {
+    if let Some(gate) = gate {
+        words.bind("--ro-bind", &gate.program, &format!("{}/{}", inside::HOME, inside::PROGRAM));
+    }
+    if job.network == Network::Egress {
         words.add(["--ro-bind-try", "/etc/resolv.conf", "/etc/resolv.conf"]);
     }
     if *root == Root::Host {
@@ -136,6 +143,9 @@ pub fn command(
         words.add(["--setenv".to_owned(), name, value]);
     }
     words.add(["--chdir", "/repo", "--json-status-fd", "3", "--"]);
+    if let Some(gate) = gate {
+        words.add(inside::prefix(gate.is_dynamic));
+    }
     words.add(&job.command);
     words.0
 }

@@ -16,7 +16,8 @@ use nix::unistd::Pid;
 use tokio::sync::watch;
 
 use crate::executor::contract::USER;
-use crate::executor::log::CappedLog;
+use crate::executor::gate::inside::CANNOT_START;
+use crate::executor::log::{CappedLog, add_lines};
 use crate::executor::{Ending, ExecutorError, Job, io_error, usage};
 
 use super::bwrap::{self, Places, Root};
@@ -72,6 +73,8 @@ pub struct Keeper {
     pub can_disable_namespaces: bool,
     /// Variables that come with a network; none without.
     pub access: std::collections::BTreeMap<String, String>,
+    /// The way out, if there is one.
+    pub gate: Option<super::gate::Open>,
     /// The control group; it binds nothing where none can be made.
     pub group: Group,
     /// Whether it binds.
@@ -119,6 +122,7 @@ impl Keeper {
             &self.root,
             &self.places,
             &self.access,
+            self.gate.as_ref(),
         );
         let (reader, writer) = io::pipe().map_err(|error| io_error("making a pipe", error))?;
         let again = writer.try_clone().map_err(|error| io_error("making a pipe", error))?;
@@ -199,6 +203,8 @@ impl Keeper {
         if let Ok(Err(error)) = log.join() {
             return Err(io_error("writing the log", error));
         }
+        let refused = self.gate.as_ref().map(|gate| gate.told.lines()).unwrap_or_default();
+        add_lines(&self.places.log(), &refused).map_err(|error| io_error("writing the log", error))?;
         Ok(reason.unwrap_or_else(|| self.judge(status, killed_for_memory)))
     }
 
@@ -215,6 +221,13 @@ impl Keeper {
             let text = String::from_utf8_lossy(&text);
             let why = text.lines().rev().find(|line| !line.trim().is_empty());
             return Ending::NotStarted { why: why.unwrap_or("the sandbox could not be made").to_owned() };
+        }
+        if self.gate.is_some() && matches!(code, 126 | 127) {
+            let text = fs::read(self.places.log()).unwrap_or_default();
+            let text = String::from_utf8_lossy(&text);
+            if let Some(why) = text.lines().next().filter(|line| line.starts_with(CANNOT_START)) {
+                return Ending::NotStarted { why: why.to_owned() };
+            }
         }
         Ending::Exited { code }
     }

@@ -4,11 +4,12 @@
 
 mod bwrap;
 mod cgroup;
+mod gate;
 mod keeper;
 mod probe;
 mod tree;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
 use std::io::{self, Seek, Write};
 use std::os::unix::process::CommandExt;
@@ -21,6 +22,7 @@ use crate::core::id::{AttemptId, RunId};
 
 use super::access::CERTIFICATES;
 use super::contract::USER;
+use super::gate::bundle::Bundle;
 use super::rootfs;
 use super::{
     Access, Ending, Environment, Executor, ExecutorError, Inventory, Job, Limits, Network, Observation,
@@ -48,6 +50,8 @@ pub struct Settings {
     pub host_root: bool,
     /// Images with which limits may be tried out; the first that is there is taken.
     pub images: Vec<String>,
+    /// The way out of tiers with `network = "index"`.
+    pub gate: super::gate::Settings,
 }
 
 impl Settings {
@@ -60,6 +64,7 @@ impl Settings {
             grace: Duration::from_secs(10),
             host_root: false,
             images: Vec::new(),
+            gate: super::gate::Settings::default(),
         }
     }
 }
@@ -215,9 +220,10 @@ impl Sandbox {
         }
         self.prepare(job, &places)
             .map_err(|error| io_error(format!("preparing the directories of {}", job.attempt), error))?;
-        let access = match job.network {
-            Network::None => Default::default(),
-            Network::Index | Network::Egress => self.settings.access.variables(),
+        let (gate, access) = match job.network {
+            Network::None => (None, Default::default()),
+            Network::Index => (Some(self.open_gate(job, &places)?), self.variables_of_index()),
+            Network::Egress => (None, self.settings.access.variables()),
         };
         Keeper {
             job: job.clone(),
@@ -226,11 +232,23 @@ impl Sandbox {
             program: self.program.clone(),
             can_disable_namespaces: self.can_disable_namespaces,
             access,
+            gate,
             group: self.group(&job.attempt),
             is_grouped: !matches!(self.groups, Groups::Nowhere { .. }),
             grace: self.settings.grace,
         }
         .start()
+    }
+
+    fn open_gate(&self, job: &Job, places: &Places) -> Result<gate::Open, ExecutorError> {
+        let Settings { gate, state, access, .. } = &*self.settings;
+        let opened = Bundle::of(&gate.program)
+            .and_then(|bundle| gate::open(places, &state.join("gate"), &bundle, gate.policy(access)?));
+        opened.map_err(|error| io_error(format!("opening a gate for {}", job.attempt), error))
+    }
+
+    fn variables_of_index(&self) -> BTreeMap<String, String> {
+        super::gate::variables(&self.settings.access, "127.0.0.1")
     }
 
     /// Ends it if it runs, and removes what there is. Blocks.
