@@ -73,6 +73,8 @@ def check(done: subprocess.CompletedProcess, wanted: Requirements, doing: str):
         raise Ended("out_of_memory", "out_of_memory", f"{doing}: the resolver was killed for memory", said)
     if "No space left on device" in said or "os error 28" in said:
         raise Ended("out_of_disk", "out_of_disk", f"{doing}: no space left for the environment", said)
+    if re.search(r"hash mismatch", said, re.IGNORECASE):
+        raise Ended("errored", "hash_mismatch", f"{doing}: a file is not the one that was locked", said)
     if _INDEX_SILENT.search(said):
         raise Ended("errored", "index_unreachable", f"{doing}: the package index did not answer", said)
     if "No solution found" in said:
@@ -86,6 +88,4 @@ def check(done: subprocess.CompletedProcess, wanted: Requirements, doing: str):
         lines = [line for line in wanted.lines if line.line in said]
         where = max(lines, key=lambda line: len(line.line)).place if lines else text.line(said, 160)
         raise Ended("failed", "requirement_refused", f"not a requirement: {where}", said)
-    if "hash" in said.lower():
-        raise Ended("errored", "hash_mismatch", f"{doing}: a file is not the one that was locked", said)
     raise Ended("errored", "machinery", f"{doing}: uv ended with code {done.returncode}", said)
