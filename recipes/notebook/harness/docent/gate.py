@@ -32,7 +32,8 @@ def unverified(plan: contract.Plan) -> Optional[tuple]:
         kind = "other_python"
         why.append(f"the spec wants Python {text.line(wanted, 20)}, the image has {here}")
     if plan.curation.unsupported:
-        why.append(f"the image has no micromamba for: {'; '.join(text.line(part, 80) for part in plan.curation.unsupported)}")
+        lacks = "the recipe does not use micromamba yet" if shutil.which("micromamba") else "the image has no micromamba"
+        why.append(f"{lacks}, for: {'; '.join(text.line(part, 80) for part in plan.curation.unsupported)}")
     return (kind, "not verified: " + "; ".join(why)) if why else None
 
 
