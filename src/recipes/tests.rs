@@ -42,14 +42,13 @@ fn the_shipped_recipes_are_sound() {
     assert_eq!(shelf.recipes.keys().collect::<Vec<_>>(), ["command", "notebook"]);
     let notebook = &shelf.recipes["notebook"];
     let names: Vec<&str> = notebook.tiers.iter().map(|tier| tier.name.as_str()).collect();
-    assert_eq!(names, ["validate", "resolve", "imports", "notebooks", "extra"]);
+    assert_eq!(names, ["validate", "resolve", "environment", "imports", "notebooks", "extra"]);
     assert!(notebook.tiers[0].is_built_in());
-    assert_eq!(
-        (notebook.tiers[1].network, notebook.tiers[1].environment),
-        (Network::Index, Environment::Write)
-    );
-    assert!(notebook.tiers[1].is_gate && notebook.tiers[4].is_opt_in);
-    assert_eq!(notebook.tiers[4].tests, Some(TestSet::ExtraNotebooks));
+    for tier in &notebook.tiers[1..3] {
+        assert_eq!((tier.network, tier.environment, tier.is_gate), (Network::Index, Environment::Write, true));
+    }
+    assert!(notebook.tiers[5].is_opt_in);
+    assert_eq!(notebook.tiers[5].tests, Some(TestSet::ExtraNotebooks));
     assert_eq!(notebook.settings["cell_timeout"], 600);
     assert_eq!(shelf.recipes["command"].tiers[0].run, ["make", "test"]);
     for name in ["command", "notebook"] {

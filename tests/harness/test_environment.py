@@ -33,18 +33,29 @@ class Resolve(unittest.TestCase):
         code, said = self.bench.run("resolve", **variables)
         return code, self.bench.tests()["environment"], said
 
+    def build(self, **more):
+        self.bench.plan(tier="environment", timeout=600, **more)
+        code, said = self.bench.run("environment")
+        return code, self.bench.tests()["environment"], said
+
     def test_one_locked_environment_that_runs_notebooks(self):
         self.bench.put("uv.toml", "offline = true")
         self.bench.put("a.ipynb", book("import six, jupyter_client", "import sys; print(sys.prefix)"))
         code, test, said = self.resolve({"requirements.txt": "six==1.16.0\n"})
         self.assertEqual((code, test["outcome"]), (0, "passed"), said)
+        locked = self.bench.outputs()["environment"]
+        code, test, said = self.build()
+        self.assertEqual((code, test["outcome"]), (0, "passed"), said)
         made = self.bench.outputs()["environment"]
+        self.assertEqual(made["lock_digest"], locked["lock_digest"])
+        self.assertGreater(made["bytes"], 10 << 20)
+        self.assertTrue(list(self.bench.environment.glob("venv/lib/*/site-packages/__pycache__/six.*.pyc")))
         self.assertEqual(made["packages"]["six"], "1.16.0")
         self.assertIn("ipykernel", made["packages"])
         self.assertEqual(len(made["lock_digest"]), 64)
         lock = (self.bench.out / "artifacts" / "requirements.lock").read_text()
         self.assertIn("six==1.16.0 \\\n    --hash=sha256:", lock)
-        self.assertEqual(sorted(path.name for path in self.bench.environment.iterdir()), ["environment.json", "venv"])
+        self.assertEqual(sorted(path.name for path in self.bench.environment.iterdir()), ["environment.json", "requirements.lock", "venv"])
         for step in ("imports", "notebooks"):
             self.bench.plan(["a.ipynb"], tier=step)
             code, said = self.bench.run(step)

@@ -25,8 +25,8 @@ PACKAGES = {
 class Probe:
     """One process that imports modules in one folder."""
 
-    def __init__(self, folder: Path, limit: float, end: float):
-        self.folder, self.limit, self.end = folder, limit, end
+    def __init__(self, folder: Path, limit: float, end: float, variables: dict):
+        self.folder, self.limit, self.end, self.variables = folder, limit, end, variables
 
     def run(self, wants: list) -> dict:
         """How each module went; those for which there was no time are left out."""
@@ -40,9 +40,8 @@ class Probe:
         return answers
 
     def _once(self, wants: list) -> dict:
-        variables = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "MPLBACKEND": "agg"}
         process = subprocess.Popen([sys.executable, str(Path(__file__).with_name("docent") / "probe.py")], cwd=self.folder,
-                                   env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                   env=self.variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                    stderr=subprocess.DEVNULL, start_new_session=True)
         news: queue.Queue = queue.Queue()
         threading.Thread(target=_listen, args=(process.stdout, news), daemon=True).start()
@@ -90,8 +89,9 @@ def _end(process: subprocess.Popen):
     processes.kill_below(os.getpid())
 
 
-def judge(name: str, book, found: list, answers: dict, wanted, seconds: float) -> dict:
+def judge(name: str, found: list, answers: dict, wanted, seconds: float) -> dict:
     """One notebook's result."""
+    from docent import notebook
     from docent.results import exception, result
 
     bad = [want for want in found if want.is_required and answers.get(want.key, {}).get("exception")]
@@ -100,7 +100,12 @@ def judge(name: str, book, found: list, answers: dict, wanted, seconds: float) -
         others = ", ".join(dict.fromkeys(f"`{other.module}`" for other in bad[1:]))
         more = f"; also {others}" if others else ""
         message = f"`{want.module}`: {answer['exception']}: {answer['value']}{hint(answer, wanted)}{more}"
-        return result(name, "failed", "import_error", message, cell=book.place(book.cells[want.index], want.line),
+        try:
+            book = notebook.read(contract.REPO / name)
+            cell = book.place(book.cells[want.index], want.line)
+        except (notebook.InvalidNotebook, IndexError):
+            cell = None
+        return result(name, "failed", "import_error", message, cell=cell,
                       exception=exception(answer["exception"], answer["value"], []), seconds=seconds)
     undecided = sum(want.is_required and want.key not in answers for want in found)
     if undecided:
@@ -128,37 +133,53 @@ def main() -> int:
         return contract.SKIPPED
     contract.use_environment()
     from docent import notebook, processes, text
-    from docent.modules import imports
+    from docent.reading import read
     from docent.requirements import Refused, Requirements
-    from docent.results import Results, result
+    from docent.results import Results, result, to_json, write
 
     processes.adopt_orphans()
     end = time.monotonic() + plan.timeout_seconds - min(10.0, plan.timeout_seconds / 10)
     results = Results(plan.tier, plan.notebooks, contract.environment())
     try:
-        wanted = Requirements(contract.REPO, plan.requirements)
+        wanted = Requirements.of_plan(plan)
     except Refused:
         wanted = None
-    folders: dict = {}
-    for name in plan.notebooks:
+    folders, names, bad = {}, {}, []
+    # A spec's list of imports has all of its notebooks, those included whose results are taken from an earlier run.
+    for name in sorted({*plan.notebooks, *plan.curation.selections}):
+        is_planned = name in results.order
+        if not is_planned and not _is_inside(name):
+            continue
         try:
-            book = notebook.read(contract.REPO / name)
+            found = read(contract.REPO / name, plan.curation.kernel_name, plan.memory_bytes // 2)
         except notebook.InvalidNotebook as error:
-            results.add(result(name, "failed", "invalid_notebook", str(error)))
+            if is_planned:
+                bad.append(result(name, "failed", "invalid_notebook", str(error)))
             continue
-        if book.skip or book.kernel:
-            results.add(result(name, "skipped", "skipped", book.skip or f"its kernel is {book.kernel}, not Python"))
+        names[name] = found.names
+        if not is_planned:
             continue
-        folders.setdefault(os.path.dirname(name), []).append((name, book, imports(book)))
+        if found.skip or found.kernel:
+            bad.append(result(name, "skipped", "skipped", found.skip or f"its kernel is {found.kernel}, not Python"))
+            continue
+        folders.setdefault(os.path.dirname(name), []).append((name, found.imports))
+    write(contract.OUT / "artifacts" / "nb_to_imports.json", to_json(names, indent=1))
+    results.add_all(bad)
+    variables = plan.curation.variables({**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "MPLBACKEND": "agg"})
     for folder, books in folders.items():
         begun = time.monotonic()
-        wants = list(dict.fromkeys(want.key for _, _, found in books for want in found))
-        answers = Probe(contract.REPO / folder, plan.seconds("import_timeout", 120), end).run(wants) if wants else {}
-        for name, book, found in books:
-            verdict = judge(name, book, found, answers, wanted, time.monotonic() - begun)
-            results.add(verdict)
-            print(f"imports of {text.line(name)} {verdict['outcome']}: {verdict['message']}", flush=True)
+        wants = list(dict.fromkeys(want.key for _, found in books for want in found))
+        probe = Probe(contract.REPO / folder, plan.seconds("import_timeout", 120), end, variables)
+        answers = probe.run(wants) if wants else {}
+        verdicts = [judge(name, found, answers, wanted, time.monotonic() - begun) for name, found in books]
+        results.add_all(verdicts)
+        for verdict in verdicts:
+            print(f"imports of {text.line(verdict['name'])} {verdict['outcome']}: {verdict['message']}", flush=True)
     return results.exit_code()
+
+
+def _is_inside(name: str) -> bool:
+    return not os.path.isabs(name) and ".." not in name.split("/")
 
 
 if __name__ == "__main__":

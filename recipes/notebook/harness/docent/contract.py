@@ -11,6 +11,8 @@ import re
 import sys
 from pathlib import Path
 
+from .curation import Curation
+
 PASSED = 0
 FAILED = 1
 ERRORED = 70
@@ -23,7 +25,8 @@ ENV = Path(os.environ.get("DOCENT_ENV", "/env"))
 OUT = Path(os.environ.get("DOCENT_OUT", "/out"))
 
 VENV = ENV / "venv"
-ENVIRONMENT = ENV / "environment.json"
+ENVIRONMENT = ENV / "environment.json"  # of which environment this is; written last, so that one without is half made
+LOCK = ENV / "requirements.lock"
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -38,12 +41,23 @@ class Plan:
         self.notebooks = _paths(document, "notebooks")
         self.extra_notebooks = _paths(document, "extra_notebooks")
         self.requirements = _paths(document, "requirements")
+        self.root = REPO
+        try:
+            self.curation = Curation(document.get("curation"))
+        except (TypeError, KeyError, ValueError, AttributeError) as error:
+            stop(f"plan.json: curation cannot be read: {error!r}")
+        self.order = [str(name) for name in document.get("order") or []]
         self.settings = document.get("settings") or {}
         limits = document.get("limits") or {}
         self.memory_bytes = int(limits.get("memory_bytes") or 0)
         self.timeout_seconds = float(limits.get("timeout_seconds") or 3600)
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self.cpus = max(1, min(cores, math.ceil(float(limits.get("cpus") or cores))))
+
+    def ordered(self, names) -> list:
+        """Names in the order in which docent wants them run, those that it did not name after them."""
+        place = {name: number for number, name in reversed(list(enumerate(self.order)))}
+        return sorted(names, key=lambda name: place.get(name, len(place) + len(self.order)))
 
     def seconds(self, name: str, default: float) -> float:
         """A duration: a number of seconds, or text such as `10m`."""
@@ -96,12 +110,12 @@ def use_environment():
     if os.path.abspath(sys.prefix) == os.path.abspath(VENV):
         return
     if not os.access(python, os.X_OK):
-        stop(f"the run's environment has no {python}: the tier `resolve` makes it")
+        stop(f"the run's environment has no {python}: the tier `environment` makes it")
     os.execv(python, [str(python), *sys.argv])
 
 
 def environment() -> dict:
-    """What the tier `resolve` noted about the environment, for every later report."""
+    """What the tier `environment` noted about the environment, for every later report."""
     try:
         return json.loads(ENVIRONMENT.read_text("utf-8"))
     except (OSError, ValueError):

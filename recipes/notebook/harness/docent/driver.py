@@ -19,6 +19,14 @@ from docent.outputs import Budget, Outputs  # noqa: E402
 _FRAME = re.compile(r"Cell In\s?\[(\d+)\]|Input In \[(\d+)\]|<ipython-input-(\d+)-|^(?:File|~|/)\S*", re.MULTILINE)
 _LINE = re.compile(r"Cell In\s?\[(\d+)\], line (\d+)")
 _ARROW = re.compile(r"^-+> (\d+)", re.MULTILINE)
+_UNREACHABLE = {
+    "URLError", "HTTPError", "gaierror", "ConnectionError", "ConnectionRefusedError", "ConnectionResetError",
+    "ConnectionAbortedError", "RemoteDisconnected", "IncompleteRead", "MaxRetryError", "NewConnectionError", "NameResolutionError",
+    "ProxyError", "SSLError", "SSLCertVerificationError", "ConnectTimeout", "ConnectTimeoutError", "ReadTimeout",
+    "ReadTimeoutError", "ConnectError", "ClientConnectorError", "ClientConnectorDNSError", "ServerTimeoutError",
+    "EndpointConnectionError", "NoCredentialsError", "RemoteServiceError", "RemoteProtocolError",
+}
+_NETWORK = re.compile(r"\[Errno (?:101|110|111|113|-2|-3|-5)\]|name resolution|network is unreachable", re.IGNORECASE)
 _MEMORY_NEAR = 0.7  # of the limit: a kernel killed above it was killed for memory, where nothing better is known
 
 
@@ -78,7 +86,7 @@ class Attempt:
     def run(self, book: notebook.Notebook) -> dict:
         kernel = None
         try:
-            kernel = Kernel(book.kernel, self.job["folder"], self.job["variables"], self.job["sockets"])
+            kernel = Kernel(book.kernel_beside(self.job["kernel_name"]), self.job["folder"], self.job["variables"], self.job["sockets"])
             return self._run(book, kernel)
         except MissingKernel as error:
             return self.verdict("failed", "missing_kernel", f"the kernel {error} is not installed in the environment")
@@ -153,7 +161,8 @@ class Attempt:
             return self.verdict("out_of_memory", "out_of_memory", message, **details)
         if str(error.get("ename")).endswith("MemoryError"):
             return self.verdict("out_of_memory", "memory_error", f"cell {cell.index} raised {said}", **details)
-        return self.verdict("failed", "cell_error", f"cell {cell.index} raised {said}", **details)
+        kind = "data_or_network" if is_about_data(str(error.get("ename")), error.get("traceback") or []) else "cell_error"
+        return self.verdict("failed", kind, f"cell {cell.index} raised {said}", **details)
 
     def _died(self, book, cell, kernel, died: KernelDied, seconds) -> dict:
         where = f"in cell {cell.index}" if cell else "before it answered"
@@ -167,6 +176,17 @@ class Attempt:
 def is_executed(cell: notebook.Cell) -> bool:
     """Code that is neither empty nor marked to be left out."""
     return cell.is_code and "skip-execution" not in cell.tags and bool(cell.source.strip())
+
+
+def is_about_data(name: str, traceback: list) -> bool:
+    """Whether an exception says that data was not there or could not be fetched, rather than that code is wrong."""
+    said = text.plain("\n".join(str(part) for part in traceback))
+    last = said.rstrip().rsplit("\n", 1)[-1]
+    short = name.rsplit(".", 1)[-1]
+    if short in _UNREACHABLE or (short in ("OSError", "RuntimeError", "Exception") and _NETWORK.search(last)):
+        return True
+    # A program that is not installed raises the same as a file that is not there.
+    return short == "FileNotFoundError" and "subprocess.py" not in said and "_execute_child" not in said
 
 
 def failing_line(traceback: list, count) -> "int | None":

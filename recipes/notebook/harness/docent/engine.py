@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -28,6 +29,7 @@ class Engine:
     def __init__(self, plan: contract.Plan, names: list):
         self.plan = plan
         self.names = list(dict.fromkeys(names))
+        self.declined = {name: why for name in self.names if (why := plan.curation.declined(name))}
         self.end = time.monotonic() + plan.timeout_seconds - min(_MARGIN, plan.timeout_seconds / 10)
         self.results = Results(plan.tier, self.names, contract.environment())
         self.at_once = min(len(self.names), int(plan.settings.get("at_once") or 0) or plan.cpus)
@@ -46,8 +48,11 @@ class Engine:
         checkout = scratch.Checkout(contract.REPO, self.plan.size("copy_limit", 256 << 20))
         self.scratch.mkdir()
         self._say(f"{len(self.names)} notebooks, {self.at_once} at a time")
+        for name, why in self.declined.items():
+            self._finish(result(name, "skipped", "skipped", why))
+        wanted = [name for name in self.plan.ordered(self.names) if name not in self.declined]
         try:
-            self._all(checkout, self.names, self.at_once)
+            self._all(checkout, wanted, self.at_once)
         finally:
             scratch.remove(self.scratch)
         left = [name for name in self.names if name not in self.results.tests]
@@ -87,7 +92,10 @@ class Engine:
             for folder in ("home", "tmp"):
                 (place / folder).mkdir()
             job = self._job(place, sockets, name)
+            before = scratch.Snapshot(place / "repo")
             answer, code, said = self._drive(job)
+            seconds = time.monotonic() - begun
+            wrote, more = before.wrote((place / "repo" / name).parent)
         except OSError as error:
             full = error.errno == 28
             kind = ("out_of_disk", "out_of_disk") if full else ("errored", "scratch")
@@ -95,8 +103,14 @@ class Engine:
         finally:
             scratch.remove(place)
             shutil.rmtree(sockets, ignore_errors=True)
+        verdict, maybe_others = self._verdict(job, answer, code, said, kills, seconds)
+        return {**verdict, "wrote": wrote, "wrote_more": more}, maybe_others
+
+    @staticmethod
+    def _verdict(job: dict, answer: Optional[dict], code: int, said: str, kills: Optional[int], seconds: float):
+        """The driver's own answer, or what its end without one means; and whether memory of others may be behind it."""
+        name = job["name"]
         if answer is None:
-            seconds = time.monotonic() - begun
             if code == -9 and seconds >= job["limit"]:
                 message = f"the notebook reached {job['limit_words']} and did not end"
                 return result(name, "timed_out", "timed_out", message, seconds=seconds), False
@@ -123,7 +137,12 @@ class Engine:
         variables = {
             **threads, **os.environ, "PATH": path, "VIRTUAL_ENV": str(contract.VENV), "HOME": str(place / "home"),
             "TMPDIR": str(place / "tmp"), "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+            "JUPYTER_PATH": str(self._kernels(place)),
         }
+        variables = plan.curation.variables(variables)
+        first = f"{contract.VENV / 'bin'}:"
+        if not variables["PATH"].startswith(first):
+            variables["PATH"] = first + variables["PATH"]
         return {
             "name": name,
             "file": str(place / "repo" / name),
@@ -137,7 +156,19 @@ class Engine:
             "start_timeout": plan.seconds("start_timeout", 120),
             "output_limit": plan.size("output_limit", 16 << 20),
             "memory_bytes": plan.memory_bytes,
+            "kernel_name": plan.curation.kernel_name,
         }
+
+    def _kernels(self, place: Path) -> Path:
+        """Registers the environment's kernel under the spec's name, for notebooks that start others themselves."""
+        name, root = self.plan.curation.kernel_name, place / "jupyter"
+        if re.fullmatch(r"[A-Za-z0-9._-]{1,100}", name):
+            folder = root / "kernels" / name.lower()
+            folder.mkdir(parents=True, exist_ok=True)
+            argv = [str(contract.VENV / "bin" / "python"), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+            spec = {"argv": argv, "display_name": text.line(self.plan.curation.display_name), "language": "python"}
+            (folder / "kernel.json").write_text(json.dumps(spec), "utf-8")
+        return root
 
     def _drive(self, job: dict):
         with self._lock:

@@ -12,6 +12,7 @@ from .notebook import Notebook
 # Cell magics and line magics whose text is Python of the same kernel.
 _CELL_MAGICS = {"capture", "prun", "time", "timeit"}
 _LINE_MAGICS = {"prun", "time", "timeit"}
+_UNNAMED = {"__future__", "builtins", "sys", "os", "copy"}  # nb-wrangler leaves these out
 _FORGIVING = {"ImportError", "ModuleNotFoundError", "Exception", "BaseException"}
 
 
@@ -36,6 +37,15 @@ def imports(book: Notebook) -> list:
             line = _line_in(cell.source, line, module)
             found.append(Import(module, names, cell.index, line, is_required and "raises-exception" not in cell.tags))
     return found
+
+
+def names(book: Notebook) -> list:
+    """The top-level modules that a notebook names, in the form of a curated spec's `nb_to_imports`."""
+    found = set()
+    for cell in book.cells:
+        if cell.is_code:
+            found |= {module.split(".")[0] for module, *_ in _of_source(cell.source)}
+    return sorted(found - _UNNAMED)
 
 
 def _of_source(source: str, is_required: bool = True) -> Iterator[tuple]:

@@ -8,7 +8,7 @@ from typing import Optional
 
 from . import text
 
-MOST_BYTES = 256 * 1024 * 1024
+MOST_BYTES = 128 * 1024 * 1024
 _PYTHON = re.compile(r"i?python\d*", re.IGNORECASE)
 
 
@@ -59,12 +59,18 @@ class Notebook:
     @property
     def kernel(self) -> Optional[str]:
         """The name of the kernel, or None for Python's: a curator's own name for a Python kernel means nothing here."""
+        return self.kernel_beside("")
+
+    def kernel_beside(self, ours: str) -> Optional[str]:
+        """The same, where the environment's Python kernel has a name of its own as well."""
         spec = self.metadata.get("kernelspec")
         spec = spec if isinstance(spec, dict) else {}
         info = self.metadata.get("language_info")
         info = info if isinstance(info, dict) else {}
         name = str(spec.get("name") or "")
         language = str(spec.get("language") or info.get("name") or "")
+        if ours and name.lower() == ours.lower():
+            return None
         if language:
             return None if _PYTHON.fullmatch(language) else name or language
         return None if not name or _PYTHON.fullmatch(name) else name

@@ -15,7 +15,8 @@ FAULTS = {"failed", "timed_out", "out_of_memory", "out_of_disk"}
 
 def result(name: str, outcome: str, kind: str, message: str = "", *, cell: Optional[dict] = None,
            exception: Optional[dict] = None, stderr: str = "", seconds: float = 0.0,
-           cell_seconds: Optional[float] = None, peak_memory_bytes: Optional[int] = None) -> dict:
+           cell_seconds: Optional[float] = None, peak_memory_bytes: Optional[int] = None, wrote=(),
+           wrote_more: int = 0) -> dict:
     """One test's result, everything in it capped."""
     return {
         "name": name,
@@ -28,6 +29,8 @@ def result(name: str, outcome: str, kind: str, message: str = "", *, cell: Optio
         "seconds": round(seconds, 3),
         "cell_seconds": None if cell_seconds is None else round(cell_seconds, 3),
         "peak_memory_bytes": peak_memory_bytes,
+        "wrote": list(wrote),
+        "wrote_more": wrote_more,
     }
 
 
@@ -48,14 +51,21 @@ class Results:
         self.order = {name: place for place, name in enumerate(order or [])}
         self.environment = environment or {}
         self.tests: dict = {}
+        self._said: dict = {}  # each test's part of the two files, made once: a tier may have thousands
         self._lock = threading.Lock()
         (contract.OUT / "artifacts").mkdir(parents=True, exist_ok=True)
         self._write()
 
     def add(self, test: dict):
         """Adds or replaces a test's result."""
+        self.add_all([test])
+
+    def add_all(self, tests: list):
+        """Adds or replaces several at once."""
         with self._lock:
-            self.tests[test["name"]] = test
+            for test in tests:
+                self.tests[test["name"]] = test
+                self._said[test["name"]] = to_json(test), xml.tostring(_case(self.tier, test), encoding="utf-8")
             self._write()
 
     def exit_code(self) -> int:
@@ -69,9 +79,10 @@ class Results:
 
     def _write(self):
         tests = sorted(self.tests.values(), key=lambda test: self.order.get(test["name"], len(self.order)))
-        document = {"tests": tests, "environment": self.environment}
-        write(contract.OUT / "outputs.json", to_json(document))
-        write(contract.OUT / "junit.xml", junit(self.tier, tests))
+        said = [self._said[test["name"]] for test in tests]
+        write(contract.OUT / "outputs.json", b'{"tests": [' + b", ".join(part for part, _ in said) + b'], "environment": '
+              + to_json(self.environment) + b"}")
+        write(contract.OUT / "junit.xml", _suite(self.tier, tests, [case for _, case in said]))
 
 
 def to_json(document, indent: Optional[int] = None) -> bytes:
@@ -102,6 +113,10 @@ def write(path: Path, content: bytes):
 
 def junit(tier: str, tests: list) -> bytes:
     """The same as JUnit XML."""
+    return _suite(tier, tests, [xml.tostring(_case(tier, test), encoding="utf-8") for test in tests])
+
+
+def _suite(tier: str, tests: list, cases: list) -> bytes:
     outcomes = [test["outcome"] for test in tests]
     suite = xml.Element("testsuite", {
         "name": tier,
@@ -111,16 +126,22 @@ def junit(tier: str, tests: list) -> bytes:
         "skipped": str(outcomes.count("skipped")),
         "time": f"{sum(test['seconds'] for test in tests):.3f}",
     })
-    for test in tests:
-        case = xml.SubElement(suite, "testcase", {
-            "classname": tier, "name": text.plain(test["name"]), "time": f"{test['seconds']:.3f}",
-        })
-        outcome = test["outcome"]
-        if outcome != "passed":
-            tag = "skipped" if outcome == "skipped" else "failure" if outcome in FAULTS else "error"
-            part = xml.SubElement(case, tag, {"type": test["class"], "message": test["message"]})
-            details = test["exception"]["traceback"] if test["exception"] else []
-            part.text = "\n".join(details) or None
-        if test["stderr"]:
-            xml.SubElement(case, "system-err").text = test["stderr"]
-    return xml.tostring(suite, encoding="utf-8", xml_declaration=True)
+    suite.text = "\n"  # so that there is an end tag to put the cases before
+    whole = xml.tostring(suite, encoding="utf-8", xml_declaration=True)
+    end = whole.rindex(b"</testsuite>")
+    return whole[:end] + b"\n".join(cases) + whole[end:]
+
+
+def _case(tier: str, test: dict) -> xml.Element:
+    case = xml.Element("testcase", {
+        "classname": tier, "name": text.plain(test["name"]), "time": f"{test['seconds']:.3f}",
+    })
+    outcome = test["outcome"]
+    if outcome != "passed":
+        tag = "skipped" if outcome == "skipped" else "failure" if outcome in FAULTS else "error"
+        part = xml.SubElement(case, tag, {"type": test["class"], "message": test["message"]})
+        details = test["exception"]["traceback"] if test["exception"] else []
+        part.text = "\n".join(details) or None
+    if test["stderr"]:
+        xml.SubElement(case, "system-err").text = test["stderr"]
+    return case

@@ -12,8 +12,13 @@ import shutil
 import stat
 from pathlib import Path
 
+from . import text
+
 FOLDER = ".docent-scratch"
 _LEFT_OUT = {".git", FOLDER, ".ipynb_checkpoints"}
+_NOT_WRITTEN = {"__pycache__", ".ipynb_checkpoints"}
+_MOST_WROTE = 50
+_MOST_LOOKED_AT = 5000
 _FICLONE = 0x40049409
 
 
@@ -81,6 +86,37 @@ def _link(source: Path, target: Path) -> bool:
         return True
     except OSError:
         return False
+
+
+class Snapshot:
+    """What is in a copy before a notebook runs, to see afterwards what it wrote."""
+
+    def __init__(self, place: Path):
+        self.place = place
+        self.files = dict(_files(place))
+
+    def wrote(self, folder: Path):
+        """New and changed files, relative to a folder, in order: the first of them, and how many more there are."""
+        found, count = [], 0
+        for path, mark in _files(self.place):
+            if self.files.get(path) != mark:
+                count += 1
+                if count <= _MOST_LOOKED_AT:
+                    found.append(text.line(os.path.relpath(path, folder), 200))
+        found = sorted(found)[:_MOST_WROTE]
+        return found, count - len(found)
+
+
+def _files(place: Path):
+    for at, folders, names in os.walk(place):
+        folders[:] = [name for name in folders if name not in _NOT_WRITTEN]
+        for name in names:
+            path = os.path.join(at, name)
+            try:
+                status = os.lstat(path)
+            except OSError:
+                continue
+            yield path, (stat.S_IFMT(status.st_mode), status.st_size, status.st_mtime_ns, status.st_ino)
 
 
 def remove(place: Path):

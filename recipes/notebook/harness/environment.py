@@ -1,0 +1,69 @@
+"""Tier `environment`: installs what the lock says, and nothing else, with hashes checked and bytecode compiled.
+
+An environment that is complete is left as it is. What makes it complete is a note that is written last.
+"""
+import json
+import platform
+import shutil
+import sys
+
+from docent import contract, gate, locks
+from docent.requirements import Requirements
+from docent.results import Results, to_json, write
+from docent.uv import Ended, Uv, check
+
+
+def identity(lock: locks.Lock) -> dict:
+    """All of that must be the same for an environment to be used again."""
+    return {"lock_digest": lock.digest, "python": platform.python_version(), "machine": platform.machine(),
+            "place": str(contract.VENV)}
+
+
+def install(plan: contract.Plan, lock: locks.Lock) -> dict:
+    """Makes the environment and answers with what is in it."""
+    contract.ENVIRONMENT.unlink(missing_ok=True)
+    shutil.rmtree(contract.VENV, ignore_errors=True)
+    uv, wanted = Uv(plan), Requirements.of_plan(plan)
+    check(uv("venv", "--quiet", "--python", sys.executable, contract.VENV), wanted, "making the environment")
+    python = contract.VENV / "bin" / "python"
+    for lines, more in ((lock.hashed, ["--require-hashes"]), (lock.commits, [])):
+        if lines:
+            path = uv.cache / "to_install"
+            path.write_text("\n".join(lines) + "\n", "utf-8")
+            done = uv("pip", "install", "--quiet", "--python", python, "--no-deps", "--compile-bytecode", *more, "-r", path)
+            check(done, wanted, "installing")
+    done = uv("pip", "list", "--quiet", "--format", "json", "--python", python)
+    check(done, wanted, "listing")
+    return {package["name"]: package["version"] for package in json.loads(done.stdout)}
+
+
+def build(plan: contract.Plan, results: Results) -> str:
+    cannot = gate.unverified(plan)
+    if cannot:
+        raise Ended("errored", cannot[0], cannot[1])
+    lock = locks.read(locks.handed())
+    known = contract.environment()
+    if known and {**known, **identity(lock)} == known and (contract.VENV / "bin" / "python").exists():
+        results.environment = known
+        return f"already built: {len(known.get('packages') or {})} packages, {known.get('bytes', 0) >> 20} MiB"
+    try:
+        packages = install(plan, lock)
+    except BaseException:
+        shutil.rmtree(contract.VENV, ignore_errors=True)
+        raise
+    results.environment = {**identity(lock), "packages": packages, "bytes": gate.size(contract.VENV)}
+    write(contract.ENVIRONMENT, to_json(results.environment))
+    return f"{len(packages)} packages installed, {results.environment['bytes'] >> 20} MiB"
+
+
+def main() -> int:
+    plan = contract.read_plan()
+    results = Results(plan.tier)
+    try:
+        return gate.run(results, plan, lambda: build(plan, results))
+    finally:
+        shutil.rmtree(contract.ENV / ".cache", ignore_errors=True)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
