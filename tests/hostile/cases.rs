@@ -359,8 +359,8 @@ pub fn index_job<E: Executor>(bench: &Bench<E>, script: &str) -> docent::executo
 /// A tier with `network = "index"` reaches nothing directly, and through the gate nothing that is not out there.
 pub async fn only_the_gate<E: Executor>(bench: &Bench<E>) {
     let port = this_machine();
-    let own = docent::executor::gate::own_addresses().unwrap();
-    let own: Vec<String> = own.iter().filter(|it| it.is_ipv4()).map(ToString::to_string).collect();
+    let all = docent::executor::gate::own_addresses().unwrap();
+    let own: Vec<String> = all.iter().filter(|it| it.is_ipv4()).map(ToString::to_string).collect();
     let own = own.join(" ");
     let told = bench
         .run_once(&index_job(
@@ -404,6 +404,7 @@ pub async fn only_the_gate<E: Executor>(bench: &Bench<E>) {
     ] {
         asked.push(format!("CONNECT {host}:443"));
     }
+    asked.extend(all.iter().map(|address| format!("CONNECT {}", std::net::SocketAddr::new(*address, 443))));
     asked.push("CONNECT example.org:22".to_owned());
     asked.push("CONNECT example.org:80".to_owned());
     asked.push("CONNECT example.org".to_owned());
