@@ -49,7 +49,12 @@ fn both() -> Vec<Repository> {
 const SEEN: &str = "2026-03-02T08:14:00Z";
 
 fn cursor() -> Cursor {
-    let entry = RepositoryCursor { read_to: time(SEEN), is_behind: false, reconciled_at: None };
+    let entry = RepositoryCursor {
+        read_to: time(SEEN),
+        is_behind: false,
+        reconciled_at: None,
+        branches: Default::default(),
+    };
     Cursor {
         feeds: BTreeMap::from([("owner:3".to_owned(), time(SEEN))]),
         repositories: BTreeMap::from([(19, entry.clone()), (20, entry)]),
@@ -112,13 +117,13 @@ fn forge(double: &Double) -> Gitea {
 }
 
 async fn poll_of(gitea: &Gitea, cursor: &Cursor, reconcile: &[RepositoryId]) -> Poll {
-    gitea.poll(Watch { repositories: &both(), reconcile }, cursor).await.unwrap()
+    gitea.poll(Watch { repositories: &both(), reconcile, branches: &[] }, cursor).await.unwrap()
 }
 
 fn pulls(poll: &Poll) -> Vec<u64> {
     let number = |seen: &Observation| match seen {
         Observation::Pull { pull, .. } => Some(pull.id.number),
-        Observation::Comment(_) => None,
+        Observation::Branch { .. } | Observation::Comment(_) => None,
     };
     poll.observations.iter().filter_map(number).collect()
 }
@@ -126,7 +131,7 @@ fn pulls(poll: &Poll) -> Vec<u64> {
 fn comments(poll: &Poll) -> Vec<(CommentKind, u64)> {
     let number = |seen: &Observation| match seen {
         Observation::Comment(comment) => Some((comment.id.kind, comment.id.number)),
-        Observation::Pull { .. } => None,
+        Observation::Branch { .. } | Observation::Pull { .. } => None,
     };
     poll.observations.iter().filter_map(number).collect()
 }
@@ -156,15 +161,24 @@ async fn a_poll_reads_what_changed_and_moves_on() {
 async fn a_thousand_idle_repositories_cost_one_request() {
     let double = Double::start(|_| Reply::json(json!([])).with("X-Total-Count", "0")).await;
     let many: Vec<Repository> = (1..=1000).map(|n| repository(n, &format!("astro/r{n}"))).collect();
-    let entry = RepositoryCursor { read_to: time(SEEN), is_behind: false, reconciled_at: None };
+    let entry = RepositoryCursor {
+        read_to: time(SEEN),
+        is_behind: false,
+        reconciled_at: None,
+        branches: Default::default(),
+    };
     let cursor = Cursor {
         feeds: BTreeMap::from([("owner:3".to_owned(), time(SEEN))]),
         repositories: (1..=1000).map(|n| (n, entry.clone())).collect(),
     };
     let gitea = forge(&double);
-    let poll = gitea.poll(Watch { repositories: &many, reconcile: &[] }, &cursor).await.unwrap();
+    let poll =
+        gitea.poll(Watch { repositories: &many, reconcile: &[], branches: &[] }, &cursor).await.unwrap();
     assert_eq!((poll.requests, double.asked().len()), (1, 1));
-    let first = gitea.poll(Watch { repositories: &many, reconcile: &[] }, &Cursor::default()).await.unwrap();
+    let first = gitea
+        .poll(Watch { repositories: &many, reconcile: &[], branches: &[] }, &Cursor::default())
+        .await
+        .unwrap();
     assert_eq!(first.requests, 1, "the first start asks what is open at all");
     assert_eq!(first.cursor.repositories.len(), 1000);
 }
@@ -267,8 +281,10 @@ async fn pages_without_an_end_do_not_move_the_cursor() {
         false => world(asked),
     })
     .await;
-    let error =
-        forge(&double).poll(Watch { repositories: &both(), reconcile: &[] }, &cursor()).await.unwrap_err();
+    let error = forge(&double)
+        .poll(Watch { repositories: &both(), reconcile: &[], branches: &[] }, &cursor())
+        .await
+        .unwrap_err();
     assert_eq!(error.kind, ForgeErrorKind::Malformed);
     assert!(double.asked().len() < 20);
 }
@@ -376,7 +392,7 @@ async fn a_malformed_search_moves_no_cursor() {
         let watch = both();
         let reconcile = [id(20)];
         let poll = forge(&double)
-            .poll(Watch { repositories: &watch, reconcile: &reconcile }, &cursor())
+            .poll(Watch { repositories: &watch, reconcile: &reconcile, branches: &[] }, &cursor())
             .await
             .unwrap_or_else(|error| panic!("{what}: {error}"));
         assert_eq!(poll.cursor.feeds["owner:3"], time(SEEN), "{what}");
@@ -479,12 +495,20 @@ async fn a_dead_forge_is_not_asked_a_thousand_times() {
     })
     .await;
     let many: Vec<Repository> = (1..=100).map(|n| repository(n, &format!("astro/r{n}"))).collect();
-    let entry = RepositoryCursor { read_to: time(SEEN), is_behind: false, reconciled_at: None };
+    let entry = RepositoryCursor {
+        read_to: time(SEEN),
+        is_behind: false,
+        reconciled_at: None,
+        branches: Default::default(),
+    };
     let cursor = Cursor {
         feeds: BTreeMap::from([("owner:3".to_owned(), time(SEEN))]),
         repositories: (1..=100).map(|n| (n, entry.clone())).collect(),
     };
-    let poll = forge(&double).poll(Watch { repositories: &many, reconcile: &[] }, &cursor).await.unwrap();
+    let poll = forge(&double)
+        .poll(Watch { repositories: &many, reconcile: &[], branches: &[] }, &cursor)
+        .await
+        .unwrap();
     assert!(double.asked().len() < 20, "{}", double.asked().len());
     assert!(poll.cursor.repositories.values().all(|entry| entry.is_behind));
 }
@@ -493,7 +517,10 @@ async fn a_dead_forge_is_not_asked_a_thousand_times() {
 async fn a_forge_that_is_not_there_is_an_error_and_the_caller_keeps_its_cursor() {
     let url = Double::start(|_| Reply::json(json!([]))).await.url.clone();
     let gitea = Gitea::new("f", &url, None, Bounds::default()).unwrap();
-    let error = gitea.poll(Watch { repositories: &both(), reconcile: &[] }, &cursor()).await.unwrap_err();
+    let error = gitea
+        .poll(Watch { repositories: &both(), reconcile: &[], branches: &[] }, &cursor())
+        .await
+        .unwrap_err();
     assert_eq!(error.kind, ForgeErrorKind::Unreachable);
 }
 
@@ -506,8 +533,10 @@ async fn a_slow_forge_is_given_up_and_an_answer_without_a_clock_is_none() {
     assert_eq!(error.kind, ForgeErrorKind::Unreachable);
 
     let double = Double::start(|asked| world(asked).with("Date", "")).await;
-    let error =
-        forge(&double).poll(Watch { repositories: &both(), reconcile: &[] }, &cursor()).await.unwrap_err();
+    let error = forge(&double)
+        .poll(Watch { repositories: &both(), reconcile: &[], branches: &[] }, &cursor())
+        .await
+        .unwrap_err();
     assert!(error.detail.contains("Date"), "{error}");
 }
 

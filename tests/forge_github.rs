@@ -47,7 +47,12 @@ fn both() -> Vec<Repository> {
 }
 
 fn cursor() -> Cursor {
-    let entry = RepositoryCursor { read_to: time(SEEN), is_behind: false, reconciled_at: None };
+    let entry = RepositoryCursor {
+        read_to: time(SEEN),
+        is_behind: false,
+        reconciled_at: None,
+        branches: Default::default(),
+    };
     Cursor {
         feeds: BTreeMap::from([("pulls".to_owned(), time(SEEN))]),
         repositories: BTreeMap::from([(19, entry.clone()), (20, entry)]),
@@ -121,13 +126,13 @@ fn forge(double: &Double) -> GitHub {
 }
 
 async fn poll_of(github: &GitHub, cursor: &Cursor, reconcile: &[RepositoryId]) -> Poll {
-    github.poll(Watch { repositories: &both(), reconcile }, cursor).await.unwrap()
+    github.poll(Watch { repositories: &both(), reconcile, branches: &[] }, cursor).await.unwrap()
 }
 
 fn comments(poll: &Poll) -> Vec<u64> {
     let number = |seen: &Observation| match seen {
         Observation::Comment(comment) => Some(comment.id.number),
-        Observation::Pull { .. } => None,
+        Observation::Branch { .. } | Observation::Pull { .. } => None,
     };
     poll.observations.iter().filter_map(number).collect()
 }
@@ -135,7 +140,7 @@ fn comments(poll: &Poll) -> Vec<u64> {
 fn pulls(poll: &Poll) -> Vec<u64> {
     let number = |seen: &Observation| match seen {
         Observation::Pull { pull, .. } => Some(pull.id.number),
-        Observation::Comment(_) => None,
+        Observation::Branch { .. } | Observation::Comment(_) => None,
     };
     poll.observations.iter().filter_map(number).collect()
 }
@@ -169,9 +174,15 @@ async fn a_thousand_idle_repositories_cost_ten_queries() {
     .await;
     let many: Vec<Repository> = (1..=1000).map(|n| repository(n, &format!("a/r{n}"))).collect();
     let github = forge(&double);
-    let first = github.poll(Watch { repositories: &many, reconcile: &[] }, &Cursor::default()).await.unwrap();
+    let first = github
+        .poll(Watch { repositories: &many, reconcile: &[], branches: &[] }, &Cursor::default())
+        .await
+        .unwrap();
     assert_eq!((first.requests, first.cursor.repositories.len()), (10, 1000));
-    let second = github.poll(Watch { repositories: &many, reconcile: &[] }, &first.cursor).await.unwrap();
+    let second = github
+        .poll(Watch { repositories: &many, reconcile: &[], branches: &[] }, &first.cursor)
+        .await
+        .unwrap();
     assert_eq!(second.requests, 10);
     assert_eq!(
         second.cursor.repositories, first.cursor.repositories,
@@ -306,8 +317,10 @@ async fn a_malformed_whole_moves_no_cursor() {
     for (what, reply) in table {
         let double = Double::start(move |_| reply.clone()).await;
         let github = forge(&double);
-        let error =
-            github.poll(Watch { repositories: &both(), reconcile: &[] }, &cursor()).await.unwrap_err();
+        let error = github
+            .poll(Watch { repositories: &both(), reconcile: &[], branches: &[] }, &cursor())
+            .await
+            .unwrap_err();
         assert!(!error.to_string().contains("s3cret"), "{what}: {error}");
         assert!(double.asked().len() < 12, "{what}: {}", double.asked().len());
     }
@@ -376,10 +389,15 @@ async fn limits_are_heeded() {
     ] {
         let double = Double::start(move |_| reply.clone()).await;
         let github = forge(&double);
-        let error =
-            github.poll(Watch { repositories: &both(), reconcile: &[] }, &cursor()).await.unwrap_err();
+        let error = github
+            .poll(Watch { repositories: &both(), reconcile: &[], branches: &[] }, &cursor())
+            .await
+            .unwrap_err();
         assert_eq!((error.kind, error.retry_after), (ForgeErrorKind::Limited, Some(seconds)));
-        github.poll(Watch { repositories: &both(), reconcile: &[] }, &cursor()).await.unwrap_err();
+        github
+            .poll(Watch { repositories: &both(), reconcile: &[], branches: &[] }, &cursor())
+            .await
+            .unwrap_err();
         assert_eq!(double.asked().len(), 1, "not asked again");
     }
     // A budget that runs out slows the polls.
@@ -537,7 +555,10 @@ async fn the_watch_client_refuses_a_mutation_and_every_other_host() {
     let there = other.url.join(GRAPHQL).unwrap().to_string();
     let double = Double::start(move |_| Reply::text(307, "").with("Location", there.clone())).await;
     let github = forge(&double);
-    let error = github.poll(Watch { repositories: &both(), reconcile: &[] }, &cursor()).await.unwrap_err();
+    let error = github
+        .poll(Watch { repositories: &both(), reconcile: &[], branches: &[] }, &cursor())
+        .await
+        .unwrap_err();
     assert_eq!(error.kind, ForgeErrorKind::Redirected);
     assert_eq!(github.repository("astro/pipe").await.unwrap_err().kind, ForgeErrorKind::Redirected);
     assert!(other.asked().is_empty());

@@ -6,7 +6,8 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use super::StoreError;
 
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_first.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("migrations/0001_first.sql"), include_str!("migrations/0002_branches.sql")];
 
 /// Refuses a damaged file, before anything is written to it.
 pub fn check(connection: &Connection, file: &Path) -> Result<(), StoreError> {

@@ -139,7 +139,7 @@ impl Stage {
         let mut left: Vec<String> =
             held.attempts.iter().map(|attempt| format!("attempt {attempt} is left")).collect();
         left.extend(held.runs.iter().map(|run| format!("something of run {run} is left at the executor")));
-        for folder in ["work", "logs"] {
+        for folder in ["work", "logs", "compare"] {
             let entries = std::fs::read_dir(self.state().join(folder)).into_iter().flatten().flatten();
             left.extend(entries.map(|entry| format!("{} is left", entry.path().display())));
         }
