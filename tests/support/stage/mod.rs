@@ -407,6 +407,11 @@ impl Stage {
         self.runtime.block_on(self.store.pull(&PullId { repository, number: pull })).unwrap()
     }
 
+    /// What docent has on record of watched branches.
+    pub fn branches(&self) -> Vec<(docent::core::id::BranchId, docent::core::world::Branch)> {
+        self.runtime.block_on(self.store.branches()).unwrap()
+    }
+
     /// docent's comments on a pull request.
     pub fn told(&self, repository: &str, pull: u64) -> Vec<docent::demo::forge::Comment> {
         let comments = self.forge.comments(repository, pull).into_iter();
