@@ -994,3 +994,59 @@ async fn a_status_is_set_or_refused() {
         (Some("pending"), Some("docent/notebook"))
     );
 }
+
+#[tokio::test]
+async fn a_thousand_quiet_repositories_with_branches_cost_two_requests() {
+    let quiet = json!({"id": 5, "full_name": "astro/r5", "updated_at": "2026-03-02T08:00:00Z"});
+    let double = Double::start(move |asked| match asked.path.strip_prefix(API).unwrap_or_default() {
+        "/repos/issues/search" => Reply::json(json!([])).with("X-Total-Count", "0"),
+        "/repos/search" => Reply::json(json!({"ok": true, "data": [quiet]})),
+        path if path.contains("/git/refs/") => Reply::json(json!([
+            {"ref": "refs/heads/main2", "object": {"sha": "b".repeat(40)}},
+            {"ref": "refs/heads/main", "object": {"sha": "a".repeat(40)}}])),
+        _ => Reply::message(404, "not found"),
+    })
+    .await;
+    let many: Vec<Repository> = (1..=1000).map(|n| repository(n, &format!("astro/r{n}"))).collect();
+    let watched: Vec<(u64, Vec<String>)> = (1..=1000).map(|n| (n, vec!["main".to_owned()])).collect();
+    let known = "a".repeat(40).parse().ok();
+    let entry = RepositoryCursor {
+        read_to: time(SEEN),
+        is_behind: false,
+        reconciled_at: None,
+        branches: BTreeMap::from([("main".to_owned(), known)]),
+    };
+    let mut cursor = Cursor {
+        feeds: ["owner:3", "pushes:3"].into_iter().map(|key| (key.to_owned(), time(SEEN))).collect(),
+        repositories: (1..=1000).map(|n| (n, entry.clone())).collect(),
+    };
+    let gitea = forge(&double);
+    let watch = || Watch { repositories: &many, reconcile: &[], branches: &watched };
+    let poll = gitea.poll(watch(), &cursor).await.unwrap();
+    assert_eq!((poll.requests, poll.observations.len(), poll.failures), (2, 0, vec![]));
+    let search = double.asked().into_iter().find(|asked| asked.path.ends_with("/repos/search")).unwrap();
+    assert_eq!((search.param("uid"), search.param("exclusive")), (Some("3"), Some("true")));
+    // A branch that was never looked at is, whatever the search says.
+    cursor.repositories.get_mut(&7).unwrap().branches.clear();
+    let poll = gitea.poll(watch(), &cursor).await.unwrap();
+    assert_eq!(poll.requests, 3);
+    let Observation::Branch { branch, head, .. } = &poll.observations[0] else { panic!() };
+    assert_eq!((branch.repository.number, head.as_ref().unwrap().short()), (7, "aaaaaaa"));
+}
+
+#[tokio::test]
+async fn a_branch_that_cannot_be_read_is_read_in_the_next_poll() {
+    let double = Double::start(|asked| match asked.path.strip_prefix(API).unwrap_or_default() {
+        "/repos/search" => Reply::json(json!({"ok": true, "data": [
+            {"id": 19, "full_name": "astro/pipe", "updated_at": "2026-03-02T08:15:00Z"}, "nonsense"]})),
+        path if path.contains("/git/refs/") => Reply::message(500, "no"),
+        _ => world(asked),
+    })
+    .await;
+    let watched = [(19, vec!["main".to_owned()])];
+    let watch = Watch { repositories: &both(), reconcile: &[], branches: &watched };
+    let poll = forge(&double).poll(watch, &cursor()).await.unwrap();
+    assert_eq!(poll.failures.len(), 1, "{:?}", poll.failures);
+    assert!(poll.cursor.repositories[&19].is_behind && !poll.cursor.repositories[&20].is_behind);
+    assert_eq!(pulls(&poll), [41, 42], "nothing else suffers");
+}

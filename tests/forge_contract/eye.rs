@@ -82,6 +82,24 @@ impl Eye {
         })
     }
 
+    /// Where a branch was last seen, if it was looked for.
+    pub fn branch(&self, name: &str) -> Option<Option<String>> {
+        let of_name = self.seen.iter().filter_map(|observation| match observation {
+            Observation::Branch { branch, head, .. } if branch.name == name => Some(head),
+            _ => None,
+        });
+        of_name.last().map(|head| head.as_ref().map(ToString::to_string))
+    }
+
+    /// Polls until a branch was last seen there.
+    pub async fn until_branch(&mut self, name: &str, head: Option<&str>) {
+        let end = Instant::now() + PATIENCE;
+        while self.branch(name) != Some(head.map(str::to_owned)) {
+            assert!(Instant::now() < end, "{name} is not at {head:?} but {:?}", self.branch(name));
+            self.poll().await;
+        }
+    }
+
     /// A pull request as it was last seen.
     pub fn pull(&self, number: u64) -> Option<PullRequest> {
         self.pulls().rfind(|pull| pull.id.number == number).cloned()
