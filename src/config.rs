@@ -72,9 +72,9 @@ pub struct RepositoryConfig {
     pub name: String,
     /// Recipe by name; none: detected.
     pub recipe: Option<String>,
-    /// Watched branches; none: the default branch.
+    /// Branches whose pushes start runs.
     pub branches: Vec<String>,
-    /// Patterns of watched paths; none: all.
+    /// Patterns of paths whose changes start runs; none: any change of a watched branch, and none of a pull request.
     pub paths: Vec<String>,
     /// Who may start runs. Empty: nobody.
     pub allow: Vec<Allow>,

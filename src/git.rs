@@ -13,6 +13,7 @@
 //! A checkout appears at its final place by one rename or not at all. It survives the death of this process;
 //! against a power failure the caller must drop what is younger than the last boot.
 
+mod compare;
 mod error;
 mod program;
 mod tree;
@@ -26,6 +27,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::Instant;
 use url::Url;
 
+pub use compare::Judge;
 pub use error::GitError;
 
 use program::{Environment, Scratch};
@@ -195,7 +197,7 @@ impl<'a> Fetch<'a> {
         scratch: &Scratch,
     ) -> Result<Self, GitError> {
         let other = |detail: String| GitError::Other { detail };
-        if !matches!(sha.len(), 40 | 64) || !sha.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+        if !is_full_sha(sha) {
             return Err(other(format!("{sha:?} is no full SHA in lower case")));
         }
         if !matches!(source.url.scheme(), "http" | "https") {
@@ -222,24 +224,29 @@ impl<'a> Fetch<'a> {
 
     /// The commit by its SHA; if the forge does not give it so, by the ref that should end in it.
     async fn receive(&self) -> Result<(), GitError> {
-        match (self.receive_one(self.sha).await, &self.source.fallback_ref) {
-            (Err(GitError::NotFound { .. }), Some(name)) => self.receive_one(name).await,
+        match (self.receive_one(self.sha, FETCHED).await, &self.source.fallback_ref) {
+            (Err(GitError::NotFound { .. }), Some(name)) => self.receive_one(name, FETCHED).await,
             (done, _) => done,
         }
     }
 
     async fn verify(&self) -> Result<(), GitError> {
-        let commit = format!("{FETCHED}^{{commit}}");
-        let found = self.run(&["rev-parse", "--verify", "--quiet", &commit]).await?;
-        if found.trim() != self.sha {
-            let detail = format!("the forge gave {} instead", found.trim());
+        let found = self.commit_at(FETCHED).await?;
+        if found != self.sha {
+            let detail = format!("the forge gave {found} instead");
             return Err(GitError::NotFound { sha: self.sha.to_owned(), detail });
         }
         Ok(())
     }
 
-    async fn receive_one(&self, what: &str) -> Result<(), GitError> {
-        let refspec = format!("+{what}:{FETCHED}");
+    /// The commit that was received under this name.
+    async fn commit_at(&self, name: &str) -> Result<String, GitError> {
+        let commit = format!("{name}^{{commit}}");
+        Ok(self.run(&["rev-parse", "--verify", "--quiet", &commit]).await?.trim().to_owned())
+    }
+
+    async fn receive_one(&self, what: &str, into: &str) -> Result<(), GitError> {
+        let refspec = format!("+{what}:{into}");
         let url = self.source.url.as_str();
         let args = [
             "fetch",
@@ -302,8 +309,12 @@ impl BasicCredential {
     }
 }
 
+fn is_full_sha(text: &str) -> bool {
+    matches!(text.len(), 40 | 64) && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
 /// Only what forges themselves name; git's own rules allow more.
-fn is_plain_ref(name: &str) -> bool {
+pub fn is_plain_ref(name: &str) -> bool {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_' | '.');
     name.starts_with("refs/") && name.chars().all(is_plain) && !name.contains("..") && name.len() <= 255
 }

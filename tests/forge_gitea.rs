@@ -49,7 +49,12 @@ fn both() -> Vec<Repository> {
 const SEEN: &str = "2026-03-02T08:14:00Z";
 
 fn cursor() -> Cursor {
-    let entry = RepositoryCursor { read_to: time(SEEN), is_behind: false, reconciled_at: None };
+    let entry = RepositoryCursor {
+        read_to: time(SEEN),
+        is_behind: false,
+        reconciled_at: None,
+        branches: Default::default(),
+    };
     Cursor {
         feeds: BTreeMap::from([("owner:3".to_owned(), time(SEEN))]),
         repositories: BTreeMap::from([(19, entry.clone()), (20, entry)]),
@@ -112,13 +117,13 @@ fn forge(double: &Double) -> Gitea {
 }
 
 async fn poll_of(gitea: &Gitea, cursor: &Cursor, reconcile: &[RepositoryId]) -> Poll {
-    gitea.poll(Watch { repositories: &both(), reconcile }, cursor).await.unwrap()
+    gitea.poll(Watch { repositories: &both(), reconcile, branches: &[] }, cursor).await.unwrap()
 }
 
 fn pulls(poll: &Poll) -> Vec<u64> {
     let number = |seen: &Observation| match seen {
         Observation::Pull { pull, .. } => Some(pull.id.number),
-        Observation::Comment(_) => None,
+        Observation::Branch { .. } | Observation::Comment(_) => None,
     };
     poll.observations.iter().filter_map(number).collect()
 }
@@ -126,7 +131,7 @@ fn pulls(poll: &Poll) -> Vec<u64> {
 fn comments(poll: &Poll) -> Vec<(CommentKind, u64)> {
     let number = |seen: &Observation| match seen {
         Observation::Comment(comment) => Some((comment.id.kind, comment.id.number)),
-        Observation::Pull { .. } => None,
+        Observation::Branch { .. } | Observation::Pull { .. } => None,
     };
     poll.observations.iter().filter_map(number).collect()
 }
@@ -156,15 +161,24 @@ async fn a_poll_reads_what_changed_and_moves_on() {
 async fn a_thousand_idle_repositories_cost_one_request() {
     let double = Double::start(|_| Reply::json(json!([])).with("X-Total-Count", "0")).await;
     let many: Vec<Repository> = (1..=1000).map(|n| repository(n, &format!("astro/r{n}"))).collect();
-    let entry = RepositoryCursor { read_to: time(SEEN), is_behind: false, reconciled_at: None };
+    let entry = RepositoryCursor {
+        read_to: time(SEEN),
+        is_behind: false,
+        reconciled_at: None,
+        branches: Default::default(),
+    };
     let cursor = Cursor {
         feeds: BTreeMap::from([("owner:3".to_owned(), time(SEEN))]),
         repositories: (1..=1000).map(|n| (n, entry.clone())).collect(),
     };
     let gitea = forge(&double);
-    let poll = gitea.poll(Watch { repositories: &many, reconcile: &[] }, &cursor).await.unwrap();
+    let poll =
+        gitea.poll(Watch { repositories: &many, reconcile: &[], branches: &[] }, &cursor).await.unwrap();
     assert_eq!((poll.requests, double.asked().len()), (1, 1));
-    let first = gitea.poll(Watch { repositories: &many, reconcile: &[] }, &Cursor::default()).await.unwrap();
+    let first = gitea
+        .poll(Watch { repositories: &many, reconcile: &[], branches: &[] }, &Cursor::default())
+        .await
+        .unwrap();
     assert_eq!(first.requests, 1, "the first start asks what is open at all");
     assert_eq!(first.cursor.repositories.len(), 1000);
 }
@@ -267,8 +281,10 @@ async fn pages_without_an_end_do_not_move_the_cursor() {
         false => world(asked),
     })
     .await;
-    let error =
-        forge(&double).poll(Watch { repositories: &both(), reconcile: &[] }, &cursor()).await.unwrap_err();
+    let error = forge(&double)
+        .poll(Watch { repositories: &both(), reconcile: &[], branches: &[] }, &cursor())
+        .await
+        .unwrap_err();
     assert_eq!(error.kind, ForgeErrorKind::Malformed);
     assert!(double.asked().len() < 20);
 }
@@ -376,7 +392,7 @@ async fn a_malformed_search_moves_no_cursor() {
         let watch = both();
         let reconcile = [id(20)];
         let poll = forge(&double)
-            .poll(Watch { repositories: &watch, reconcile: &reconcile }, &cursor())
+            .poll(Watch { repositories: &watch, reconcile: &reconcile, branches: &[] }, &cursor())
             .await
             .unwrap_or_else(|error| panic!("{what}: {error}"));
         assert_eq!(poll.cursor.feeds["owner:3"], time(SEEN), "{what}");
@@ -479,12 +495,20 @@ async fn a_dead_forge_is_not_asked_a_thousand_times() {
     })
     .await;
     let many: Vec<Repository> = (1..=100).map(|n| repository(n, &format!("astro/r{n}"))).collect();
-    let entry = RepositoryCursor { read_to: time(SEEN), is_behind: false, reconciled_at: None };
+    let entry = RepositoryCursor {
+        read_to: time(SEEN),
+        is_behind: false,
+        reconciled_at: None,
+        branches: Default::default(),
+    };
     let cursor = Cursor {
         feeds: BTreeMap::from([("owner:3".to_owned(), time(SEEN))]),
         repositories: (1..=100).map(|n| (n, entry.clone())).collect(),
     };
-    let poll = forge(&double).poll(Watch { repositories: &many, reconcile: &[] }, &cursor).await.unwrap();
+    let poll = forge(&double)
+        .poll(Watch { repositories: &many, reconcile: &[], branches: &[] }, &cursor)
+        .await
+        .unwrap();
     assert!(double.asked().len() < 20, "{}", double.asked().len());
     assert!(poll.cursor.repositories.values().all(|entry| entry.is_behind));
 }
@@ -493,7 +517,10 @@ async fn a_dead_forge_is_not_asked_a_thousand_times() {
 async fn a_forge_that_is_not_there_is_an_error_and_the_caller_keeps_its_cursor() {
     let url = Double::start(|_| Reply::json(json!([]))).await.url.clone();
     let gitea = Gitea::new("f", &url, None, Bounds::default()).unwrap();
-    let error = gitea.poll(Watch { repositories: &both(), reconcile: &[] }, &cursor()).await.unwrap_err();
+    let error = gitea
+        .poll(Watch { repositories: &both(), reconcile: &[], branches: &[] }, &cursor())
+        .await
+        .unwrap_err();
     assert_eq!(error.kind, ForgeErrorKind::Unreachable);
 }
 
@@ -506,8 +533,10 @@ async fn a_slow_forge_is_given_up_and_an_answer_without_a_clock_is_none() {
     assert_eq!(error.kind, ForgeErrorKind::Unreachable);
 
     let double = Double::start(|asked| world(asked).with("Date", "")).await;
-    let error =
-        forge(&double).poll(Watch { repositories: &both(), reconcile: &[] }, &cursor()).await.unwrap_err();
+    let error = forge(&double)
+        .poll(Watch { repositories: &both(), reconcile: &[], branches: &[] }, &cursor())
+        .await
+        .unwrap_err();
     assert!(error.detail.contains("Date"), "{error}");
 }
 
@@ -964,4 +993,60 @@ async fn a_status_is_set_or_refused() {
         (asked.body["state"].as_str(), asked.body["context"].as_str()),
         (Some("pending"), Some("docent/notebook"))
     );
+}
+
+#[tokio::test]
+async fn a_thousand_quiet_repositories_with_branches_cost_two_requests() {
+    let quiet = json!({"id": 5, "full_name": "astro/r5", "updated_at": "2026-03-02T08:00:00Z"});
+    let double = Double::start(move |asked| match asked.path.strip_prefix(API).unwrap_or_default() {
+        "/repos/issues/search" => Reply::json(json!([])).with("X-Total-Count", "0"),
+        "/repos/search" => Reply::json(json!({"ok": true, "data": [quiet]})),
+        path if path.contains("/git/refs/") => Reply::json(json!([
+            {"ref": "refs/heads/main2", "object": {"sha": "b".repeat(40)}},
+            {"ref": "refs/heads/main", "object": {"sha": "a".repeat(40)}}])),
+        _ => Reply::message(404, "not found"),
+    })
+    .await;
+    let many: Vec<Repository> = (1..=1000).map(|n| repository(n, &format!("astro/r{n}"))).collect();
+    let watched: Vec<(u64, Vec<String>)> = (1..=1000).map(|n| (n, vec!["main".to_owned()])).collect();
+    let known = "a".repeat(40).parse().ok();
+    let entry = RepositoryCursor {
+        read_to: time(SEEN),
+        is_behind: false,
+        reconciled_at: None,
+        branches: BTreeMap::from([("main".to_owned(), known)]),
+    };
+    let mut cursor = Cursor {
+        feeds: ["owner:3", "pushes:3"].into_iter().map(|key| (key.to_owned(), time(SEEN))).collect(),
+        repositories: (1..=1000).map(|n| (n, entry.clone())).collect(),
+    };
+    let gitea = forge(&double);
+    let watch = || Watch { repositories: &many, reconcile: &[], branches: &watched };
+    let poll = gitea.poll(watch(), &cursor).await.unwrap();
+    assert_eq!((poll.requests, poll.observations.len(), poll.failures), (2, 0, vec![]));
+    let search = double.asked().into_iter().find(|asked| asked.path.ends_with("/repos/search")).unwrap();
+    assert_eq!((search.param("uid"), search.param("exclusive")), (Some("3"), Some("true")));
+    // A branch that was never looked at is, whatever the search says.
+    cursor.repositories.get_mut(&7).unwrap().branches.clear();
+    let poll = gitea.poll(watch(), &cursor).await.unwrap();
+    assert_eq!(poll.requests, 3);
+    let Observation::Branch { branch, head, .. } = &poll.observations[0] else { panic!() };
+    assert_eq!((branch.repository.number, head.as_ref().unwrap().short()), (7, "aaaaaaa"));
+}
+
+#[tokio::test]
+async fn a_branch_that_cannot_be_read_is_read_in_the_next_poll() {
+    let double = Double::start(|asked| match asked.path.strip_prefix(API).unwrap_or_default() {
+        "/repos/search" => Reply::json(json!({"ok": true, "data": [
+            {"id": 19, "full_name": "astro/pipe", "updated_at": "2026-03-02T08:15:00Z"}, "nonsense"]})),
+        path if path.contains("/git/refs/") => Reply::message(500, "no"),
+        _ => world(asked),
+    })
+    .await;
+    let watched = [(19, vec!["main".to_owned()])];
+    let watch = Watch { repositories: &both(), reconcile: &[], branches: &watched };
+    let poll = forge(&double).poll(watch, &cursor()).await.unwrap();
+    assert_eq!(poll.failures.len(), 1, "{:?}", poll.failures);
+    assert!(poll.cursor.repositories[&19].is_behind && !poll.cursor.repositories[&20].is_behind);
+    assert_eq!(pulls(&poll), [41, 42], "nothing else suffers");
 }

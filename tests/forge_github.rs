@@ -47,7 +47,12 @@ fn both() -> Vec<Repository> {
 }
 
 fn cursor() -> Cursor {
-    let entry = RepositoryCursor { read_to: time(SEEN), is_behind: false, reconciled_at: None };
+    let entry = RepositoryCursor {
+        read_to: time(SEEN),
+        is_behind: false,
+        reconciled_at: None,
+        branches: Default::default(),
+    };
     Cursor {
         feeds: BTreeMap::from([("pulls".to_owned(), time(SEEN))]),
         repositories: BTreeMap::from([(19, entry.clone()), (20, entry)]),
@@ -121,13 +126,13 @@ fn forge(double: &Double) -> GitHub {
 }
 
 async fn poll_of(github: &GitHub, cursor: &Cursor, reconcile: &[RepositoryId]) -> Poll {
-    github.poll(Watch { repositories: &both(), reconcile }, cursor).await.unwrap()
+    github.poll(Watch { repositories: &both(), reconcile, branches: &[] }, cursor).await.unwrap()
 }
 
 fn comments(poll: &Poll) -> Vec<u64> {
     let number = |seen: &Observation| match seen {
         Observation::Comment(comment) => Some(comment.id.number),
-        Observation::Pull { .. } => None,
+        Observation::Branch { .. } | Observation::Pull { .. } => None,
     };
     poll.observations.iter().filter_map(number).collect()
 }
@@ -135,7 +140,7 @@ fn comments(poll: &Poll) -> Vec<u64> {
 fn pulls(poll: &Poll) -> Vec<u64> {
     let number = |seen: &Observation| match seen {
         Observation::Pull { pull, .. } => Some(pull.id.number),
-        Observation::Comment(_) => None,
+        Observation::Branch { .. } | Observation::Comment(_) => None,
     };
     poll.observations.iter().filter_map(number).collect()
 }
@@ -169,9 +174,15 @@ async fn a_thousand_idle_repositories_cost_ten_queries() {
     .await;
     let many: Vec<Repository> = (1..=1000).map(|n| repository(n, &format!("a/r{n}"))).collect();
     let github = forge(&double);
-    let first = github.poll(Watch { repositories: &many, reconcile: &[] }, &Cursor::default()).await.unwrap();
+    let first = github
+        .poll(Watch { repositories: &many, reconcile: &[], branches: &[] }, &Cursor::default())
+        .await
+        .unwrap();
     assert_eq!((first.requests, first.cursor.repositories.len()), (10, 1000));
-    let second = github.poll(Watch { repositories: &many, reconcile: &[] }, &first.cursor).await.unwrap();
+    let second = github
+        .poll(Watch { repositories: &many, reconcile: &[], branches: &[] }, &first.cursor)
+        .await
+        .unwrap();
     assert_eq!(second.requests, 10);
     assert_eq!(
         second.cursor.repositories, first.cursor.repositories,
@@ -306,8 +317,10 @@ async fn a_malformed_whole_moves_no_cursor() {
     for (what, reply) in table {
         let double = Double::start(move |_| reply.clone()).await;
         let github = forge(&double);
-        let error =
-            github.poll(Watch { repositories: &both(), reconcile: &[] }, &cursor()).await.unwrap_err();
+        let error = github
+            .poll(Watch { repositories: &both(), reconcile: &[], branches: &[] }, &cursor())
+            .await
+            .unwrap_err();
         assert!(!error.to_string().contains("s3cret"), "{what}: {error}");
         assert!(double.asked().len() < 12, "{what}: {}", double.asked().len());
     }
@@ -376,10 +389,15 @@ async fn limits_are_heeded() {
     ] {
         let double = Double::start(move |_| reply.clone()).await;
         let github = forge(&double);
-        let error =
-            github.poll(Watch { repositories: &both(), reconcile: &[] }, &cursor()).await.unwrap_err();
+        let error = github
+            .poll(Watch { repositories: &both(), reconcile: &[], branches: &[] }, &cursor())
+            .await
+            .unwrap_err();
         assert_eq!((error.kind, error.retry_after), (ForgeErrorKind::Limited, Some(seconds)));
-        github.poll(Watch { repositories: &both(), reconcile: &[] }, &cursor()).await.unwrap_err();
+        github
+            .poll(Watch { repositories: &both(), reconcile: &[], branches: &[] }, &cursor())
+            .await
+            .unwrap_err();
         assert_eq!(double.asked().len(), 1, "not asked again");
     }
     // A budget that runs out slows the polls.
@@ -537,7 +555,10 @@ async fn the_watch_client_refuses_a_mutation_and_every_other_host() {
     let there = other.url.join(GRAPHQL).unwrap().to_string();
     let double = Double::start(move |_| Reply::text(307, "").with("Location", there.clone())).await;
     let github = forge(&double);
-    let error = github.poll(Watch { repositories: &both(), reconcile: &[] }, &cursor()).await.unwrap_err();
+    let error = github
+        .poll(Watch { repositories: &both(), reconcile: &[], branches: &[] }, &cursor())
+        .await
+        .unwrap_err();
     assert_eq!(error.kind, ForgeErrorKind::Redirected);
     assert_eq!(github.repository("astro/pipe").await.unwrap_err().kind, ForgeErrorKind::Redirected);
     assert!(other.asked().is_empty());
@@ -731,4 +752,100 @@ async fn one_comment_is_found_over_pages_edited_or_made_anew() {
     assert_eq!(reporter.comment(&both()[1], &pull, None, marker, "text").await.unwrap(), 900);
     assert!(began.elapsed() >= std::time::Duration::from_secs(4), "a second between two of the five writes");
     assert_eq!(reporter.comment_limit(), 60_000);
+}
+
+/// A repository with watched branches, as GraphQL gives it: each has all branches that were asked for.
+fn with_branches(asked: &Asked, tip: impl Fn(u64, &str) -> Value) -> Reply {
+    let variables = &asked.body["variables"];
+    let text = asked.body["query"].as_str().unwrap();
+    let nodes = variables["ids"].as_array().unwrap().iter().map(number_of).map(|number| {
+        let mut node = json!({"databaseId": number, "nameWithOwner": format!("a/r{number}"),
+            "pullRequests": {"nodes": [], "pageInfo": {"hasNextPage": false}}});
+        for index in 0..10 {
+            let name = format!("b{index}");
+            if let Some(branch) = variables[&name].as_str() {
+                assert!(text.contains(&format!("b{index}:ref(qualifiedName:$b{index})")), "{text}");
+                node[&name] = tip(number, branch);
+            }
+        }
+        node
+    });
+    Reply::json(json!({"data": {"nodes": nodes.collect::<Vec<_>>()}}))
+}
+
+fn branches(poll: &Poll) -> Vec<(u64, String, Option<char>)> {
+    let branch = |seen: &Observation| match seen {
+        Observation::Branch { branch, head, .. } => Some((
+            branch.repository.number,
+            branch.name.clone(),
+            head.as_ref().and_then(|sha| sha.as_str().chars().next()),
+        )),
+        Observation::Pull { .. } | Observation::Comment(_) => None,
+    };
+    poll.observations.iter().filter_map(branch).collect()
+}
+
+#[tokio::test]
+async fn branches_come_with_the_question_that_is_asked_anyway() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let is_pushed = std::sync::Arc::new(AtomicBool::new(false));
+    let pushed = is_pushed.clone();
+    let double = Double::start(move |asked| {
+        with_branches(asked, |number, branch| match branch {
+            "refs/heads/main" if number == 7 && pushed.load(Ordering::SeqCst) => {
+                json!({"target": {"oid": "b".repeat(40)}})
+            }
+            "refs/heads/main" => json!({"target": {"oid": "a".repeat(40)}}),
+            _ => Value::Null,
+        })
+    })
+    .await;
+    let many: Vec<Repository> = (1..=1000).map(|n| repository(n, &format!("a/r{n}"))).collect();
+    let names = |n: u64| if n == 8 { vec!["main".into(), "dev".into()] } else { vec!["main".into()] };
+    let watched: Vec<(u64, Vec<String>)> = (1..=1000).map(|n| (n, names(n))).collect();
+    let watch = || Watch { repositories: &many, reconcile: &[], branches: &watched };
+    let github = forge(&double);
+    let first = github.poll(watch(), &Cursor::default()).await.unwrap();
+    assert_eq!((first.requests, branches(&first).len()), (10, 1001));
+    assert!(branches(&first).contains(&(8, "dev".into(), None)), "a branch that is not there");
+    let second = github.poll(watch(), &first.cursor).await.unwrap();
+    assert_eq!((second.requests, branches(&second)), (10, vec![]));
+    is_pushed.store(true, Ordering::SeqCst);
+    let third = github.poll(watch(), &second.cursor).await.unwrap();
+    assert_eq!((third.requests, branches(&third)), (10, vec![(7, "main".into(), Some('b'))]));
+}
+
+#[tokio::test]
+async fn a_branch_without_an_answer_costs_its_repository_only() {
+    let double = Double::start(|asked| {
+        with_branches(asked, |number, _| match number {
+            19 => json!("nonsense"),
+            _ => json!({"target": {"oid": "a".repeat(40)}}),
+        })
+    })
+    .await;
+    let watched = [(19, vec!["main".to_owned()]), (20, vec!["main".to_owned()])];
+    let watch = Watch { repositories: &both(), reconcile: &[], branches: &watched };
+    let poll = forge(&double).poll(watch, &cursor()).await.unwrap();
+    assert_eq!(branches(&poll), [(20, "main".into(), Some('a'))]);
+    assert!(poll.cursor.repositories[&19].is_behind && !poll.cursor.repositories[&20].is_behind);
+}
+
+#[tokio::test]
+async fn branches_are_read_by_rest_where_graphql_is_not_to_be_had() {
+    let double = Double::start(|asked| match asked.path.as_str() {
+        "/api/v3/repos/astro/pipe/git/matching-refs/heads/release/1" => Reply::json(json!([
+            {"ref": "refs/heads/release/10", "object": {"sha": "b".repeat(40)}},
+            {"ref": "refs/heads/release/1", "object": {"sha": "a".repeat(40)}}])),
+        "/api/v3/repos/astro/pipe/git/matching-refs/heads/gone" => Reply::json(json!([])),
+        path if path.ends_with("/pulls") => Reply::json(json!([])),
+        _ => Reply::message(404, "Not Found"),
+    })
+    .await;
+    let github = GitHub::new("f", &double.url, GitHubCredential::Anonymous, Bounds::default()).unwrap();
+    let watched = [(19, vec!["release/1".to_owned(), "gone".to_owned()])];
+    let watch = Watch { repositories: &both()[..1], reconcile: &[], branches: &watched };
+    let poll = github.poll(watch, &cursor()).await.unwrap();
+    assert_eq!(poll.failures, []);
+    assert_eq!(branches(&poll), [(19, "release/1".into(), Some('a')), (19, "gone".into(), None)]);
 }

@@ -287,6 +287,8 @@ fn repositories(config: &Config, forge: &str, has_reports: bool) -> BTreeMap<Str
                 name: repository.name.clone(),
                 recipe: repository.recipe.clone(),
                 allow: repository.allow.clone(),
+                branches: repository.branches.clone(),
+                paths: repository.paths.clone(),
                 has_reports,
             };
             (repository.name.clone(), policy)

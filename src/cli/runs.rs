@@ -14,7 +14,7 @@ use crate::core::id::RunId;
 use crate::core::neutral;
 use crate::core::report::headline;
 use crate::core::result::{Document, Origin};
-use crate::core::run::{Attempt, Phase, Run};
+use crate::core::run::{Attempt, Phase, Run, Trigger};
 use crate::core::time::for_people;
 use crate::store::{Files, Store};
 
@@ -90,9 +90,13 @@ async fn list(store: &Store, count: u32, json: bool) -> Result<ExitCode, Trouble
     for run in &runs {
         let sha = run.request.sha.as_ref().map_or("-------", |sha| sha.short());
         let place = neutral::plain(&run.request.place, 40);
-        let pull = run.request.pull.as_ref().map(|pull| format!("#{}", pull.number)).unwrap_or_default();
+        let line = match (&run.request.pull, run.request.branch()) {
+            (Some(pull), _) => format!("#{}", pull.number),
+            (None, Some(branch)) => format!(" {}", neutral::plain(&branch.name, 40)),
+            (None, None) => String::new(),
+        };
         println!(
-            "{:>5}  {:<10} {sha}  {place}{pull}  {}",
+            "{:>5}  {:<10} {sha}  {place}{line}  {}",
             run.id.0,
             run.phase.word(),
             neutral::plain(&headline(run), 80)
@@ -114,6 +118,9 @@ async fn show(store: &Store, id: RunId, json: bool) -> Result<ExitCode, Trouble>
         neutral::plain(run.request.by.name(), 60),
         for_people(run.requested_at)
     );
+    if let Trigger::Push { rule, .. } = &run.request.trigger {
+        println!("  because {}", neutral::plain(rule, 400));
+    }
     if let Some(reason) = &run.reason {
         println!("  {}", neutral::plain(reason, 400));
     }

@@ -89,9 +89,11 @@ fn branches(table: &Table<'_, '_, '_>) -> Vec<String> {
 fn paths(table: &Table<'_, '_, '_>) -> Vec<String> {
     let mut paths = Vec::new();
     for (text, span) in table.texts("paths").unwrap_or_default() {
-        if text.starts_with('/') || text.split('/').any(|part| part == "..") {
+        // One that begins with `!` takes away.
+        let glob = text.strip_prefix('!').unwrap_or(&text);
+        if glob.is_empty() || glob.starts_with('/') || glob.split('/').any(|part| part == "..") {
             table.mistake_at(span, format!("paths: {text:?} must be relative to the root of the repository"));
-        } else if let Err(error) = pattern(&text) {
+        } else if let Err(error) = pattern(glob) {
             table.mistake_at(span, format!("paths: {error}"));
         } else {
             paths.push(text);

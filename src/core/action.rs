@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::id::{AttemptId, CommentId, PullId, RunId};
+use super::id::{AttemptId, CommentId, Line, PullId, RunId, Sha};
 
 /// One effect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -10,6 +10,8 @@ use super::id::{AttemptId, CommentId, PullId, RunId};
 pub enum Action {
     /// Ask the forge about a comment with a command, its pull request and its author.
     Examine { comment: CommentId, pull: u64 },
+    /// Find out what a push changed: from one commit to another.
+    Compare { line: Line, before: Sha, after: Sha },
     /// Fetch a run's commit and look at it.
     Prepare { run: RunId },
     /// Run an attempt to its end.
@@ -31,6 +33,7 @@ impl Action {
     pub fn key(&self) -> String {
         match self {
             Self::Examine { comment, .. } => format!("examine/{comment}"),
+            Self::Compare { line, before, after } => format!("compare/{line}/{before}/{after}"),
             Self::Prepare { run } => format!("prepare/{run}"),
             Self::Execute { attempt } => format!("execute/{attempt}"),
             Self::Stop { run } => format!("stop/{run}"),

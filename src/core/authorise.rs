@@ -48,6 +48,12 @@ pub fn operator() -> Authority {
     Authority { by: Party::Operator, rule: "the operator, at the command line".to_owned() }
 }
 
+/// docent itself may, where a rule of the operator's configuration says so: for code that only those can have pushed who may
+/// push to the watched repository.
+pub fn rule(rule: &str) -> Authority {
+    Authority { by: Party::Docent, rule: rule.to_owned() }
+}
+
 /// Whether `actor` may start runs here. Identity is the account's number; names, e-mails and association words give nothing;
 /// what the forge did not answer is a no.
 pub fn may(
@@ -182,6 +188,8 @@ mod tests {
             name: "astro/notebooks".into(),
             recipe: None,
             allow,
+            branches: vec![],
+            paths: vec![],
             has_reports: true,
         };
         let mira = Actor { number: 1042, login: "mira".into(), is_bot: false };

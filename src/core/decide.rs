@@ -8,6 +8,7 @@ mod environments;
 mod reporting;
 mod running;
 mod schedule;
+mod triggers;
 
 use super::action::Action;
 use super::backoff::{self, Retry};
@@ -21,6 +22,7 @@ use super::time::Time;
 use super::world::{Change, Inapplicable, World};
 
 pub use command::says_nothing;
+pub use triggers::Interest;
 
 /// An action and when it may be done first.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +50,11 @@ pub struct Decision {
 pub fn decide(world: &World, event: &Event, policy: &Policy, now: Time) -> Decision {
     let mut deciding = Deciding { world: world.clone(), policy, now, decision: Decision::default() };
     match event {
-        Event::PullSeen { pull, observed_at } => deciding.pull_seen(pull, *observed_at),
+        Event::PullSeen { pull, observed_at, is_first } => deciding.pull_seen(pull, *observed_at, *is_first),
+        Event::BranchSeen { branch, head, observed_at } => {
+            deciding.branch_seen(branch, head.as_ref(), *observed_at);
+        }
+        Event::Compared { line, before: _, after, changed } => deciding.compared(line, after, changed),
         Event::CommentSeen { comment } => deciding.comment_seen(comment),
         Event::CommentExamined { comment, examination } => deciding.comment_examined(comment, examination),
         Event::Prepared { run, recipe, plan } => deciding.prepared(*run, recipe, plan),
@@ -88,12 +94,16 @@ impl Deciding<'_> {
         let before = self.world.runs.get(&run).map(|run| run.phase);
         self.change(Change::Run { run, at: self.now, change });
         let Some(run) = self.world.runs.get(&run) else { return };
-        let (id, after, pull) = (run.id, run.phase, run.request.pull.clone());
-        if let Some(pull) = pull.filter(|_| before != Some(after)) {
-            self.report(&pull);
-            if !matches!(after, Phase::Offered | Phase::Accepted | Phase::Rejected | Phase::Expired) {
-                self.set_status(id, &pull);
-            }
+        let (id, after) = (run.id, run.phase);
+        if before == Some(after) {
+            return;
+        }
+        let repository = run.request.repository().cloned();
+        self.report_run(id);
+        if !matches!(after, Phase::Offered | Phase::Accepted | Phase::Rejected | Phase::Expired)
+            && let Some(repository) = repository
+        {
+            self.set_status(id, &repository);
         }
     }
 
@@ -135,6 +145,12 @@ impl Deciding<'_> {
     }
 
     fn action_failed(&mut self, action: &Action, tries: u32, fault: &Fault) {
+        // What a push changed is of no interest once the next one is there.
+        if let Action::Compare { line, after, .. } = action
+            && !self.is_tip(line, after)
+        {
+            return;
+        }
         // What is to stop is not tried again: it comes to its end now.
         let run = match action {
             Action::Prepare { run } => Some(run),
@@ -159,6 +175,7 @@ impl Deciding<'_> {
                 self.refuse_all(comment, &Refusal::new("not-examined", text));
             }
             Action::Prepare { run } => self.preparation_failed(*run, fault),
+            Action::Compare { line, after, .. } => self.not_compared(line, after, fault),
             Action::Execute { attempt } => self.attempt_errored(attempt, &fault.text),
             Action::Report { .. }
             | Action::SetStatus { .. }

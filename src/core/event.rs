@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::action::Action;
-use super::id::{AttemptId, CommentId, PullId, RunId};
+use super::id::{AttemptId, BranchId, CommentId, Line, PullId, RunId, Sha};
 use super::outcome::{Ending, TestResult};
 use super::plan::Plan;
 use super::pull::{Comment, Examination, PullRequest};
@@ -27,8 +27,13 @@ pub struct Fault {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "event")]
 pub enum Event {
-    /// A poll showed a pull request.
-    PullSeen { pull: PullRequest, observed_at: Time },
+    /// A poll showed a pull request. `is_first`: watching its repository begins, and what is there already starts nothing.
+    PullSeen { pull: PullRequest, observed_at: Time, is_first: bool },
+    /// A poll showed where a watched branch is; no head: there is no such branch.
+    BranchSeen { branch: BranchId, head: Option<Sha>, observed_at: Time },
+    /// A push was looked at: these paths changed in meaning. Without a difference to name (the commit before it is gone), all
+    /// files of the commit stand there.
+    Compared { line: Line, before: Sha, after: Sha, changed: Vec<String> },
     /// A poll showed a comment.
     CommentSeen { comment: Comment },
     /// The forge was asked about a comment with a command.
@@ -68,6 +73,8 @@ pub enum Event {
 pub struct Concern {
     /// A pull request, with the last runs of it that ended.
     pub pull: Option<PullId>,
+    /// A watched branch.
+    pub branch: Option<BranchId>,
     /// A comment.
     pub comment: Option<CommentId>,
     /// A run, ended or not.
@@ -80,7 +87,11 @@ impl Event {
         let comment_of = |comment: &CommentId, pull: u64| Concern {
             pull: Some(PullId { repository: comment.repository.clone(), number: pull }),
             comment: Some(comment.clone()),
-            run: None,
+            ..Concern::default()
+        };
+        let line_of = |line: &Line| match line {
+            Line::Branch(branch) => Concern { branch: Some(branch.clone()), ..Concern::default() },
+            Line::Pull(pull) => Concern { pull: Some(pull.clone()), ..Concern::default() },
         };
         let run_of = |run: RunId| Concern { run: Some(run), ..Concern::default() };
         match self {
@@ -89,8 +100,10 @@ impl Event {
             Self::CommentExamined { comment, examination } => Concern {
                 pull: examination.pull.as_ref().map(|pull| pull.id.clone()),
                 comment: Some(comment.clone()),
-                run: None,
+                ..Concern::default()
             },
+            Self::BranchSeen { branch, .. } => Concern { branch: Some(branch.clone()), ..Concern::default() },
+            Self::Compared { line, .. } => line_of(line),
             Self::Prepared { run, .. }
             | Self::EnvironmentLost { run }
             | Self::Released { run }
@@ -100,6 +113,7 @@ impl Event {
             Self::Reported { pull, .. } => Concern { pull: Some(pull.clone()), ..Concern::default() },
             Self::ActionFailed { action, .. } => match action {
                 Action::Examine { comment, pull } => comment_of(comment, *pull),
+                Action::Compare { line, .. } => line_of(line),
                 Action::Report { pull } => Concern { pull: Some(pull.clone()), ..Concern::default() },
                 Action::Execute { attempt } => run_of(attempt.run),
                 Action::Prepare { run }
@@ -120,6 +134,8 @@ impl Event {
     pub fn word(&self) -> &'static str {
         match self {
             Self::PullSeen { .. } => "pull_seen",
+            Self::BranchSeen { .. } => "branch_seen",
+            Self::Compared { .. } => "compared",
             Self::CommentSeen { .. } => "comment_seen",
             Self::CommentExamined { .. } => "comment_examined",
             Self::Prepared { .. } => "prepared",

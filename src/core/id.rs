@@ -96,6 +96,50 @@ impl fmt::Display for PullId {
     }
 }
 
+/// A branch of a repository.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct BranchId {
+    /// The repository.
+    pub repository: RepositoryId,
+    /// Its name, without `refs/heads/`.
+    pub name: String,
+}
+
+impl fmt::Display for BranchId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.repository, self.name)
+    }
+}
+
+/// What a push moves: a watched branch, or the head of a pull request.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Line {
+    /// A watched branch.
+    Branch(BranchId),
+    /// The head of a pull request.
+    Pull(PullId),
+}
+
+impl Line {
+    /// The repository in which it is watched.
+    pub fn repository(&self) -> &RepositoryId {
+        match self {
+            Self::Branch(branch) => &branch.repository,
+            Self::Pull(pull) => &pull.repository,
+        }
+    }
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Branch(branch) => branch.fmt(f),
+            Self::Pull(pull) => pull.fmt(f),
+        }
+    }
+}
+
 /// Where a text with commands stands; comments and reviews are numbered apart on some forges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -18,6 +18,7 @@ pub mod authorise;
 pub mod policy;
 
 pub mod environment;
+pub mod meaning;
 pub mod notebook;
 pub mod plan;
 pub mod reuse;

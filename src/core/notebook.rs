@@ -4,6 +4,7 @@
 //! read, so that time and memory stay proportional to the file, and nothing in outputs can spoil the rest. What is taken and
 //! what is refused agrees with the harness of the notebook recipe, which reads with Python.
 
+mod meaning;
 mod text;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,8 @@ use sha2::{Digest, Sha256};
 
 use super::mistake::position;
 use super::outcome::{Outcome, TestResult};
+
+pub use meaning::{Meaning, meaning};
 
 /// What matters of a notebook before it is run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -31,6 +31,10 @@ pub struct RepositoryPolicy {
     pub recipe: Option<String>,
     /// Who may start runs. An empty list is nobody.
     pub allow: Vec<Allow>,
+    /// Branches whose pushes start runs.
+    pub branches: Vec<String>,
+    /// Patterns of paths whose changes start runs. Empty: any change of a watched branch, and none of a pull request.
+    pub paths: Vec<String>,
     /// There is a report credential for its forge.
     pub has_reports: bool,
 }

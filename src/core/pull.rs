@@ -62,10 +62,22 @@ pub struct PullRequest {
     pub base: Sha,
     /// Name of that branch.
     pub base_branch: String,
+    /// Where the head left that branch, where the forge says so.
+    #[serde(default)]
+    pub merge_base: Option<Sha>,
     /// Page for people.
     pub page_url: String,
     /// The forge's clock when it last changed.
     pub updated_at: Time,
+}
+
+impl PullRequest {
+    /// Only who may push to the watched repository can have made this head. A head that stands under no branch (`refs/pull/…`:
+    /// the branch is gone, or it was pushed for review by somebody who may only read) counts as a stranger's.
+    pub fn is_of_its_repository(&self) -> bool {
+        let is_branch = !self.head_branch.is_empty() && !self.head_branch.starts_with("refs/");
+        !self.is_from_fork && self.head_repository.is_some() && is_branch
+    }
 }
 
 /// A comment, or the top-level text of a review, at the moment of an answer.

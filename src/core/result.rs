@@ -6,7 +6,7 @@
 use serde::Serialize;
 
 use super::command::TestOptions;
-use super::id::{CommentId, PullId};
+use super::id::{BranchId, CommentId, PullId};
 use super::outcome::{Outcome, TestResult};
 use super::recipe::{Environment, Limits, Network};
 use super::run::{Attempt, Kept, Party, PhaseEntered, RecipeUse, Run, TierRun, Trigger};
@@ -70,6 +70,7 @@ struct PullRequest<'a> {
 #[serde(rename_all = "snake_case", tag = "kind")]
 enum Cause<'a> {
     Comment { comment: &'a CommentId, page_url: &'a str },
+    Push { branch: &'a BranchId, changed: &'a [String], rule: &'a str },
     CommandLine,
 }
 
@@ -141,6 +142,7 @@ impl<'a> Document<'a> {
             is_untrusted: request.is_untrusted,
             trigger: match &request.trigger {
                 Trigger::Comment { comment, page_url } => Cause::Comment { comment, page_url },
+                Trigger::Push { branch, changed, rule } => Cause::Push { branch, changed, rule },
                 Trigger::CommandLine => Cause::CommandLine,
             },
             actor: who(&request.by),

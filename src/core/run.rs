@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::command::TestOptions;
 use super::environment::EnvironmentUse;
-use super::id::{AttemptId, CommentId, PullId, RunId, Sha};
+use super::id::{AttemptId, BranchId, CommentId, PullId, RepositoryId, RunId, Sha};
 use super::outcome::{Outcome, TestResult};
 use super::plan::Plan;
 use super::pull::Actor;
@@ -22,6 +22,15 @@ pub enum Trigger {
         comment: CommentId,
         /// Its page.
         page_url: String,
+    },
+    /// A push to a watched branch, or to the head of a pull request, that changed something of interest.
+    Push {
+        /// The branch; for a pull request its head branch, a stranger's text.
+        branch: BranchId,
+        /// Changed paths of interest, the first of them; a stranger's texts.
+        changed: Vec<String>,
+        /// The rule that made a run or an offer of it, for people.
+        rule: String,
     },
     /// `docent run`, or an operator's `docent runs retry`.
     CommandLine,
@@ -78,6 +87,25 @@ pub struct Request {
     pub trigger: Trigger,
     /// Who asked.
     pub by: Party,
+}
+
+impl Request {
+    /// The watched repository whose commit it is; none for a run of a local folder or of an address.
+    pub fn repository(&self) -> Option<&RepositoryId> {
+        match (&self.pull, &self.trigger) {
+            (Some(pull), _) => Some(&pull.repository),
+            (None, Trigger::Push { branch, .. }) => Some(&branch.repository),
+            (None, _) => None,
+        }
+    }
+
+    /// The watched branch whose commit it is; none for a pull request.
+    pub fn branch(&self) -> Option<&BranchId> {
+        match &self.trigger {
+            Trigger::Push { branch, .. } if self.pull.is_none() => Some(branch),
+            _ => None,
+        }
+    }
 }
 
 /// Phases, with the names of the IVOA execution broker.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::environment::KeptEnvironment;
-use super::id::{CommentId, PullId, RunId};
+use super::id::{BranchId, CommentId, PullId, RunId, Sha};
 use super::ledger::{Entry, Fate};
 use super::pull::{ObservedHead, PullRequest};
 use super::reuse::KeptResult;
@@ -14,6 +14,9 @@ use super::time::Time;
 
 /// Heads remembered for each pull request; the oldest are forgotten first.
 const HEADS: usize = 200;
+
+/// Commits remembered for each branch because they had a run; the oldest are forgotten first.
+const TESTED: usize = 200;
 
 /// docent's comment on a pull request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,12 +40,33 @@ pub struct Pull {
     pub posted: Option<Posted>,
 }
 
+/// What is known of a watched branch.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Branch {
+    /// Where it was last seen; none: there was no such branch.
+    pub head: Option<Sha>,
+    /// The forge's clock at that answer.
+    pub observed_at: Time,
+    /// The commit up to which its changes have been judged: what comes next is compared with this one.
+    pub judged: Option<Sha>,
+    /// What was found there, for people.
+    pub why: String,
+    /// Commits of it that had a run, the latest last.
+    pub tested: Vec<Sha>,
+}
+
 /// What happened. The journal is a list of these.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Change {
     /// A pull request was seen to be so.
     PullObserved { pull: PullRequest, observed_at: Time },
+    /// A watched branch was seen to be there.
+    BranchObserved { branch: BranchId, head: Option<Sha>, observed_at: Time },
+    /// Whether a push to a watched branch starts a run was judged.
+    BranchJudged { branch: BranchId, head: Sha, is_tested: bool, why: String },
+    /// Whether a push to a watched branch starts a run could not be judged.
+    BranchUnjudged { branch: BranchId, why: String },
     /// A comment with commands was seen for the first time.
     CommentRecorded { entry: Entry },
     /// A comment was seen to have been changed.
@@ -89,6 +113,8 @@ pub enum Inapplicable {
 pub struct World {
     /// Pull requests.
     pub pulls: BTreeMap<PullId, Pull>,
+    /// Watched branches.
+    pub branches: BTreeMap<BranchId, Branch>,
     /// Comments with commands.
     pub comments: BTreeMap<CommentId, Entry>,
     /// Runs.
@@ -104,6 +130,34 @@ impl World {
     pub fn apply(&mut self, change: &Change) -> Result<(), Inapplicable> {
         match change {
             Change::PullObserved { pull, observed_at } => self.observe(pull, *observed_at),
+            Change::BranchObserved { branch, head, observed_at } => {
+                // Where watching begins, nothing is new.
+                let known = self
+                    .branches
+                    .entry(branch.clone())
+                    .or_insert_with(|| Branch { judged: head.clone(), ..Branch::default() });
+                // A branch that came into being after it had been looked for begins there as well.
+                known.judged = known.judged.take().or_else(|| head.clone());
+                known.head = head.clone();
+                known.observed_at = *observed_at;
+            }
+            Change::BranchJudged { branch, head, is_tested, why } => {
+                let known = self.branches.get_mut(branch);
+                let known = known.ok_or_else(|| Inapplicable::Unknown(branch.to_string()))?;
+                known.judged = Some(head.clone());
+                known.why.clone_from(why);
+                if *is_tested && !known.tested.contains(head) {
+                    known.tested.push(head.clone());
+                    if known.tested.len() > TESTED {
+                        known.tested.remove(0);
+                    }
+                }
+            }
+            Change::BranchUnjudged { branch, why } => {
+                let known = self.branches.get_mut(branch);
+                let known = known.ok_or_else(|| Inapplicable::Unknown(branch.to_string()))?;
+                known.why.clone_from(why);
+            }
             Change::CommentRecorded { entry } => {
                 if self.comments.contains_key(&entry.id) {
                     return Err(Inapplicable::Doubled(entry.id.to_string()));

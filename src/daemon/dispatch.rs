@@ -98,6 +98,7 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
     async fn act(&self, action: &Action, token: &CancellationToken) -> Result<Event, Fault> {
         match action {
             Action::Examine { comment, pull } => self.examine(comment, *pull).await,
+            Action::Compare { line, before, after } => self.compare(line, before, after).await,
             Action::Prepare { run } => self.prepare(*run, token).await,
             Action::Execute { attempt } => self.execute(attempt, token).await,
             Action::Stop { run } => self.stop(*run).await,

@@ -189,7 +189,7 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
             }
         }
         match self.read(name, watched).await {
-            Ok(poll) => {
+            Ok((poll, before)) => {
                 heartbeat.requests = poll.requests;
                 heartbeat.observations = poll.observations.len() as u64;
                 for (repository, error) in &poll.failures {
@@ -197,7 +197,7 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
                     heartbeat.failures.push(format!("{place} {error}").trim().to_owned());
                 }
                 let pause = poll.pause.and_then(|pause| pause.to_std().ok());
-                match self.take_in(name, watched, poll).await {
+                match self.take_in(name, watched, poll, &before).await {
                     Ok(cursor) => (heartbeat, Some(cursor), pause),
                     Err(error) => {
                         heartbeat.failures.push(error.to_string());
@@ -217,14 +217,30 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
         }
     }
 
-    async fn read(&self, name: &str, watched: &Watched<F>) -> Result<Poll, NotStarted> {
+    /// One poll, and from where it went on.
+    async fn read(&self, name: &str, watched: &Watched<F>) -> Result<(Poll, Cursor), NotStarted> {
         let mut cursor: Cursor = self.0.store.cursor(name.to_owned()).await?.unwrap_or_default();
         let repositories = self.repositories_of(name);
         // What is watched again after a pause begins anew: nobody waits for answers to comments of that time.
         cursor.repositories.retain(|number, _| repositories.iter().any(|known| known.id.number == *number));
+        let branches = self.watched_branches(&repositories);
+        for (number, seen) in &mut cursor.repositories {
+            let watched = branches.iter().find(|(of, _)| of == number).map(|(_, names)| names);
+            seen.branches.retain(|name, _| watched.is_some_and(|names| names.contains(name)));
+        }
         let reconcile = self.slow_lane(&cursor, &repositories);
-        let watch = Watch { repositories: &repositories, reconcile: &reconcile };
-        Ok(watched.forge.poll(watch, &cursor).await?)
+        let watch = Watch { repositories: &repositories, reconcile: &reconcile, branches: &branches };
+        let poll = watched.forge.poll(watch, &cursor).await?;
+        Ok((poll, cursor))
+    }
+
+    fn watched_branches(&self, repositories: &[Repository]) -> Vec<(u64, Vec<String>)> {
+        let policy = self.policy();
+        let of = |repository: &Repository| {
+            let names = policy.repository(&repository.id)?.branches.clone();
+            (!names.is_empty()).then_some((repository.id.number, names))
+        };
+        repositories.iter().filter_map(of).collect()
     }
 
     /// Repositories whose turn it is to be read whole.
@@ -240,7 +256,13 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
         due.into_values().take(RECONCILE_AT_ONCE).collect()
     }
 
-    async fn take_in(&self, forge: &str, watched: &Watched<F>, poll: Poll) -> Result<Cursor, StoreError> {
+    async fn take_in(
+        &self,
+        forge: &str,
+        watched: &Watched<F>,
+        poll: Poll,
+        before: &Cursor,
+    ) -> Result<Cursor, StoreError> {
         for (number, name) in &poll.renamed {
             tracing::warn!(number, now = %name, "a repository was renamed: please update the configuration");
             self.rename(forge, watched, *number, name).await?;
@@ -248,7 +270,13 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
         let policy = self.policy();
         for observation in poll.observations {
             let event = match observation {
-                Observation::Pull { pull, observed_at } => Event::PullSeen { pull, observed_at },
+                Observation::Pull { pull, observed_at } => {
+                    let is_first = before.is_first(&pull.id.repository);
+                    Event::PullSeen { pull, observed_at, is_first }
+                }
+                Observation::Branch { branch, head, observed_at } => {
+                    Event::BranchSeen { branch, head, observed_at }
+                }
                 Observation::Comment(comment) if says_nothing(&comment, &policy) => continue,
                 Observation::Comment(comment) => Event::CommentSeen { comment },
             };
@@ -293,7 +321,7 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
     ) -> Duration {
         let runs = self.0.store.open_runs().await.unwrap_or_default();
         let is_live = runs.iter().any(|run| {
-            run.phase.is_live() && run.request.pull.as_ref().is_some_and(|pull| pull.repository.forge == name)
+            run.phase.is_live() && run.request.repository().is_some_and(|repository| repository.forge == name)
         });
         let usual = if is_live { interval.min(LIVELY) } else { interval };
         let backed_off = usual.saturating_mul(1 << failures.min(6)).min(MAX_PAUSE.max(interval));

@@ -9,10 +9,11 @@ use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use super::Daemon;
+use super::compare::branch_ref;
 use super::dispatch::{ours, passing};
 use crate::core::environment::digest;
 use crate::core::event::{Event, Fault};
-use crate::core::id::RunId;
+use crate::core::id::{Line, RunId};
 use crate::core::notebook;
 use crate::core::reuse::{self, Prints};
 use crate::core::run::{Phase, RecipeUse, Run};
@@ -81,8 +82,8 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
             .await
             .map_err(|error| passing(format!("{}: {error}", folder.display())))?;
         let into = self.checkout_dir(run);
-        let (pull, sha) = match (&run.request.pull, &run.request.sha) {
-            (Some(pull), Some(sha)) => (pull, sha),
+        let (repository, sha) = match (run.request.repository(), &run.request.sha) {
+            (Some(repository), Some(sha)) => (repository, sha),
             (None, Some(sha)) => {
                 let url = url::Url::parse(&run.request.place).map_err(|error| ours(error.to_string()))?;
                 let source = FetchSource { url, credential: None, fallback_ref: None };
@@ -97,11 +98,13 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
             }
         };
         let (Some(watched), Some(repository)) =
-            (self.0.forges.get(&pull.repository.forge), self.repository(&pull.repository))
+            (self.0.forges.get(&repository.forge), self.repository(repository))
         else {
             return Err(ours("the repository is not watched any more"));
         };
-        let (source, fallback_ref) = watched.forge.clone_source(&repository, Some(pull.number)).await?;
+        let pull = run.request.pull.as_ref().map(|pull| pull.number);
+        let (source, fallback_ref) = watched.forge.clone_source(&repository, pull).await?;
+        let fallback_ref = fallback_ref.or_else(|| branch_ref(&Line::Branch(run.request.branch()?.clone())));
         let credential = source.credential.map(|(username, token)| BasicCredential { username, token });
         let source = FetchSource { url: source.url, credential, fallback_ref };
         let checkout = self.0.git.fetch(&source, sha.as_str(), &into, &FetchLimits::default()).await?;

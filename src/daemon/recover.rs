@@ -20,6 +20,7 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
     /// Open actions are done before a forge is polled, perhaps long before: one that is down at the start has no say in
     /// whether a repository is watched, nor in whether it is to be told.
     pub(super) async fn recover_state(&self) -> Result<(), StoreError> {
+        self.clear_comparisons().await;
         self.remember_repositories().await?;
         self.step(Event::TimePassed, None).await.map(drop)
     }

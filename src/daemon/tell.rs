@@ -49,16 +49,19 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
     /// Brings the status of a run up to date, where the report credential may.
     pub(super) async fn set_status(&self, id: RunId) -> Result<Event, Fault> {
         let Some(run) = self.0.store.run(id).await? else { return Ok(Event::Settled { run: id }) };
-        let (Some(pull), Some(sha)) = (&run.request.pull, &run.request.sha) else {
+        let (Some(place), Some(sha)) = (run.request.repository(), &run.request.sha) else {
             return Ok(Event::Settled { run: id });
         };
-        let (Some(reporter), Some(repository)) =
-            (self.0.reporters.get(&pull.repository.forge), self.repository(&pull.repository))
+        let (Some(reporter), Some(repository)) = (self.0.reporters.get(&place.forge), self.repository(place))
         else {
             return Err(ours("there is no report credential for this repository"));
         };
         // One context, several runs of one commit: the newest speaks.
-        let runs = self.0.store.runs_of_pull(pull, REMEMBERED).await?;
+        let runs = match (&run.request.pull, run.request.branch()) {
+            (Some(pull), _) => self.0.store.runs_of_pull(pull, REMEMBERED).await?,
+            (None, Some(branch)) => self.0.store.runs_of_branch(branch, REMEMBERED).await?,
+            (None, None) => Vec::new(),
+        };
         let is_newer = |other: &Run| {
             other.id > id
                 && other.request.sha.as_ref() == Some(sha)
@@ -75,7 +78,7 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
                 Light::Red => StatusState::Failure,
                 Light::Grey => StatusState::Error,
             },
-            context: "docent".to_owned(),
+            context: context(&run),
             description,
             target_url: self.policy().public_url.as_ref().map(|url| format!("{url}/runs/{id}")),
         };
@@ -88,5 +91,14 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
             Err(error) if error.is_passing() => Err(passing(error.to_string())),
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+/// What a status stands under. A commit can be the head of a pull request and the tip of branches as well, and each has a verdict
+/// of its own.
+fn context(run: &Run) -> String {
+    match run.request.branch() {
+        Some(branch) => format!("docent/{}", branch.name),
+        None => "docent".to_owned(),
     }
 }

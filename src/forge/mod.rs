@@ -15,7 +15,7 @@ use std::future::Future;
 
 use serde::{Deserialize, Serialize};
 
-use crate::core::id::{CommentId, PullId, RepositoryId, Sha};
+use crate::core::id::{BranchId, CommentId, PullId, RepositoryId, Sha};
 use crate::core::pull::{Actor, Comment, Examination, PullRequest, Repository};
 use crate::core::time::{Duration, Time};
 
@@ -37,6 +37,17 @@ pub struct RepositoryCursor {
     pub is_behind: bool,
     /// When it was last read whole (the slow lane), by the forge's clock.
     pub reconciled_at: Option<Time>,
+    /// Where its watched branches were; none: there was no such branch.
+    #[serde(default)]
+    pub branches: BTreeMap<String, Option<Sha>>,
+}
+
+impl Cursor {
+    /// Watching the repository begins: not all that was there before has been seen.
+    pub fn is_first(&self, repository: &RepositoryId) -> bool {
+        let entry = self.repositories.get(&repository.number);
+        entry.is_none_or(|entry| entry.is_behind && entry.reconciled_at.is_none())
+    }
 }
 
 /// What to look for in one poll.
@@ -46,6 +57,16 @@ pub struct Watch<'a> {
     pub repositories: &'a [Repository],
     /// Read these whole in this poll, whatever the feed says: the slow lane.
     pub reconcile: &'a [RepositoryId],
+    /// Watched branches, by number of the repository.
+    pub branches: &'a [(u64, Vec<String>)],
+}
+
+impl<'a> Watch<'a> {
+    /// The watched branches of a repository.
+    pub fn branches_of(&self, repository: &Repository) -> &'a [String] {
+        let found = self.branches.iter().find(|(number, _)| *number == repository.id.number);
+        found.map(|(_, names)| names.as_slice()).unwrap_or_default()
+    }
 }
 
 /// One fact that a poll found. Delivering it twice is harmless.
@@ -54,6 +75,8 @@ pub struct Watch<'a> {
 pub enum Observation {
     /// A pull request as it is, and the forge's clock at that answer.
     Pull { pull: PullRequest, observed_at: Time },
+    /// Where a watched branch is (none: there is no such branch), and the forge's clock at that answer.
+    Branch { branch: BranchId, head: Option<Sha>, observed_at: Time },
     /// A comment as it is.
     Comment(Comment),
 }

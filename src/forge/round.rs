@@ -1,10 +1,13 @@
 //! What every driver's poll keeps: what was found, what failed, how far the cursor may move, and when to give up.
 
+use std::collections::BTreeMap;
+
+use crate::core::id::{BranchId, Sha};
 use crate::core::pull::Repository;
 use crate::core::time::{Duration, Time};
 
 use super::http::Watcher;
-use super::{Cursor, ForgeError, ForgeErrorKind, Poll};
+use super::{Cursor, ForgeError, ForgeErrorKind, Observation, Poll};
 
 /// Read again from so long before the last read: forges stamp changes before they can be seen.
 pub const OVERLAP: Duration = Duration::seconds(90);
@@ -18,6 +21,8 @@ pub struct Round {
     pub has_read: bool,
     misses: usize,
     stop: Option<ForgeError>,
+    /// Where the watched branches are, by number of the repository: as the cursor has it, and what this poll found.
+    branches: BTreeMap<u64, BTreeMap<String, Option<Sha>>>,
 }
 
 impl Round {
@@ -31,7 +36,9 @@ impl Round {
             pause: None,
             renamed: Vec::new(),
         };
-        Self { poll, has_read: false, misses: 0, stop: None }
+        let known = cursor.repositories.iter();
+        let branches = known.map(|(number, entry)| (*number, entry.branches.clone())).collect();
+        Self { poll, has_read: false, misses: 0, stop: None, branches }
     }
 
     /// Why the rest of the poll is left to the next one.
@@ -62,6 +69,17 @@ impl Round {
         }
     }
 
+    /// Notes where a watched branch is, if it is not where it was.
+    pub fn branch_is(&mut self, repository: &Repository, name: &str, head: Option<Sha>, observed_at: Time) {
+        let known = self.branches.entry(repository.id.number).or_default();
+        if known.get(name) == Some(&head) {
+            return;
+        }
+        known.insert(name.to_owned(), head.clone());
+        let branch = BranchId { repository: repository.id.clone(), name: name.to_owned() };
+        self.poll.observations.push(Observation::Branch { branch, head, observed_at });
+    }
+
     /// Notes a name other than the known one.
     pub fn is_named(&mut self, repository: &Repository, name: &str) {
         let renamed = (repository.id.number, name.to_owned());
@@ -74,6 +92,11 @@ impl Round {
     pub fn finish(mut self, watcher: &Watcher) -> Result<Poll, ForgeError> {
         if !self.has_read && !self.poll.failures.is_empty() {
             return Err(self.poll.failures.swap_remove(0).1);
+        }
+        for (number, branches) in self.branches {
+            if let Some(entry) = self.poll.cursor.repositories.get_mut(&number) {
+                entry.branches = branches;
+            }
         }
         self.poll.requests = watcher.requests();
         let named = self.poll.failures.iter().filter_map(|(_, error)| error.retry_after).max();

@@ -6,8 +6,11 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use super::StoreError;
 
-const MIGRATIONS: &[&str] =
-    &[include_str!("migrations/0001_first.sql"), include_str!("migrations/0002_reuse.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_first.sql"),
+    include_str!("migrations/0002_reuse.sql"),
+    include_str!("migrations/0003_branches.sql"),
+];
 
 /// Refuses a damaged file, before anything is written to it.
 pub fn check(connection: &Connection, file: &Path) -> Result<(), StoreError> {
@@ -33,4 +36,47 @@ pub fn migrate(connection: &mut Connection, file: &Path) -> Result<(), StoreErro
     }
     transaction.pragma_update(None, "user_version", known).map_err(failed)?;
     transaction.commit().map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filled_file_of_every_earlier_version_becomes_one_of_this() {
+        for version in 1..MIGRATIONS.len() {
+            let mut connection = Connection::open_in_memory().unwrap();
+            for sql in &MIGRATIONS[..version] {
+                connection.execute_batch(sql).unwrap();
+            }
+            connection.pragma_update(None, "user_version", i64::try_from(version).unwrap()).unwrap();
+            connection
+                .execute_batch(
+                    "INSERT INTO run (id, is_ended, forge, repository, pull, document) VALUES (7, 1, 'f', 1, 3, '{}');
+                     INSERT INTO journal VALUES (1, 0, 'e', 'c', 'd');",
+                )
+                .unwrap();
+            for _ in 0..2 {
+                migrate(&mut connection, Path::new("(memory)")).unwrap();
+            }
+            let kept: (i64, Option<String>) = connection
+                .query_row("SELECT pull, branch FROM run WHERE id = 7", [], |row| {
+                    Ok((row.get(0)?, row.get(1)?))
+                })
+                .unwrap();
+            assert_eq!(kept, (3, None), "from version {version}");
+            let branches: i64 =
+                connection.query_row("SELECT count(*) FROM branch", [], |row| row.get(0)).unwrap();
+            let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
+            assert_eq!((branches, found), (0, i64::try_from(MIGRATIONS.len()).unwrap()));
+        }
+    }
+
+    #[test]
+    fn a_file_of_a_later_docent_is_left_alone() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        connection.pragma_update(None, "user_version", 9_999).unwrap();
+        let refused = migrate(&mut connection, Path::new("x"));
+        assert!(matches!(refused, Err(StoreError::TooNew { found: 9_999, .. })));
+    }
 }

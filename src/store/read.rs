@@ -9,12 +9,12 @@ use serde::de::DeserializeOwned;
 use super::rows::{Number, document, documents, from_json, time};
 use super::write::chain;
 use super::{Store, StoreError};
-use crate::core::id::{PullId, RunId};
+use crate::core::id::{BranchId, PullId, RepositoryId, RunId};
 use crate::core::ledger::Entry;
 use crate::core::pull::Repository;
 use crate::core::run::Run;
 use crate::core::time::Time;
-use crate::core::world::Pull;
+use crate::core::world::{Branch, Pull};
 
 /// How the last poll of a forge went.
 #[derive(Debug, Clone, PartialEq)]
@@ -74,6 +74,42 @@ impl Store {
             let sql = "SELECT document FROM run WHERE forge = ?1 AND repository = ?2 AND pull = ?3
                        ORDER BY id DESC LIMIT ?4";
             documents(connection, "a run", sql, params![key.0, key.1, key.2, count])
+        })
+        .await
+    }
+
+    /// The latest runs of a watched branch, the newest first.
+    pub async fn runs_of_branch(&self, branch: &BranchId, count: u32) -> Result<Vec<Run>, StoreError> {
+        let id = branch.clone();
+        self.read(move |connection| {
+            let sql = "SELECT document FROM run WHERE forge = ?1 AND repository = ?2 AND branch = ?3
+                       ORDER BY id DESC LIMIT ?4";
+            let key = params![id.repository.forge, Number(id.repository.number), id.name, count];
+            documents(connection, "a run", sql, key)
+        })
+        .await
+    }
+
+    /// Watched branches as they were last seen.
+    pub async fn branches(&self) -> Result<Vec<(BranchId, Branch)>, StoreError> {
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT forge, repository, name, document FROM branch ORDER BY forge, repository, name",
+            )?;
+            let rows = statement.query_map([], |row| {
+                Ok((
+                    row.get::<_, String>(0)?,
+                    row.get::<_, i64>(1)?,
+                    row.get::<_, String>(2)?,
+                    row.get::<_, String>(3)?,
+                ))
+            })?;
+            rows.map(|row| {
+                let (forge, number, name, text) = row?;
+                let repository = RepositoryId { forge, number: number.cast_unsigned() };
+                Ok((BranchId { repository, name }, from_json("a branch", &text)?))
+            })
+            .collect()
         })
         .await
     }

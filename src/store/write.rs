@@ -13,7 +13,7 @@ use super::{Store, StoreError};
 use crate::core::decide::Decision;
 use crate::core::environment::KeptEnvironment;
 use crate::core::event::{Ask, Concern, Event};
-use crate::core::id::{CommentId, PullId, RunId};
+use crate::core::id::{BranchId, CommentId, PullId, RunId};
 use crate::core::run::{Run, Trigger};
 use crate::core::time::Time;
 use crate::core::world::{Change, World};
@@ -201,6 +201,13 @@ fn load(transaction: &Transaction<'_>, concern: &Concern) -> Result<World, Troub
             world.pulls.insert(id, pull);
         }
     }
+    if let Some(id) = &concern.branch {
+        let sql = "SELECT document FROM branch WHERE forge = ?1 AND repository = ?2 AND name = ?3";
+        let key = params![id.repository.forge, Number(id.repository.number), id.name];
+        if let Some(branch) = document(transaction, "a branch", sql, key)? {
+            world.branches.insert(id.clone(), branch);
+        }
+    }
     for id in comments {
         let sql =
             "SELECT document FROM comment WHERE forge = ?1 AND repository = ?2 AND kind = ?3 AND number = ?4";
@@ -216,7 +223,7 @@ fn load(transaction: &Transaction<'_>, concern: &Concern) -> Result<World, Troub
 fn comment_of(run: &Run) -> Option<CommentId> {
     match &run.request.trigger {
         Trigger::Comment { comment, .. } => Some(comment.clone()),
-        Trigger::CommandLine => None,
+        Trigger::Push { .. } | Trigger::CommandLine => None,
     }
 }
 
@@ -227,7 +234,7 @@ fn record(
     decision: &Decision,
     now: Time,
 ) -> Result<(), Trouble> {
-    let (mut pulls, mut comments) = (BTreeSet::new(), BTreeSet::new());
+    let (mut pulls, mut branches, mut comments) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     let (mut runs, mut environments) = (BTreeSet::new(), BTreeSet::new());
     for change in &decision.changes {
         world.apply(change).map_err(|defect| Trouble::Document {
@@ -238,6 +245,9 @@ fn record(
         match change {
             Change::PullObserved { pull, .. } => pulls.insert(pull.id.clone()),
             Change::ReportPosted { pull, .. } => pulls.insert(pull.clone()),
+            Change::BranchObserved { branch, .. }
+            | Change::BranchJudged { branch, .. }
+            | Change::BranchUnjudged { branch, .. } => branches.insert(branch.clone()),
             Change::CommentRecorded { entry } => comments.insert(entry.id.clone()),
             Change::CommentEdited { comment, .. } | Change::CommandDecided { comment, .. } => {
                 comments.insert(comment.clone())
@@ -254,6 +264,9 @@ fn record(
     }
     for id in &pulls {
         save_pull(transaction, world, id)?;
+    }
+    for id in &branches {
+        save_branch(transaction, world, id)?;
     }
     for id in &comments {
         save_comment(transaction, world, id)?;
@@ -308,6 +321,17 @@ fn save_pull(transaction: &Transaction<'_>, world: &World, id: &PullId) -> Resul
     Ok(())
 }
 
+fn save_branch(transaction: &Transaction<'_>, world: &World, id: &BranchId) -> Result<(), Trouble> {
+    let Some(branch) = world.branches.get(id) else { return Ok(()) };
+    transaction
+        .prepare_cached(
+            "INSERT INTO branch (forge, repository, name, document) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (forge, repository, name) DO UPDATE SET document = excluded.document",
+        )?
+        .execute(params![id.repository.forge, Number(id.repository.number), id.name, to_json(branch)?])?;
+    Ok(())
+}
+
 fn save_comment(transaction: &Transaction<'_>, world: &World, id: &CommentId) -> Result<(), Trouble> {
     let Some(entry) = world.comments.get(id) else { return Ok(()) };
     transaction
@@ -330,18 +354,20 @@ fn save_comment(transaction: &Transaction<'_>, world: &World, id: &CommentId) ->
 
 fn save_run(transaction: &Transaction<'_>, world: &World, id: RunId) -> Result<(), Trouble> {
     let Some(run) = world.runs.get(&id) else { return Ok(()) };
-    let pull = run.request.pull.as_ref();
+    let (pull, repository) = (run.request.pull.as_ref(), run.request.repository());
     transaction
         .prepare_cached(
-            "INSERT INTO run (id, is_ended, forge, repository, pull, document) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+            "INSERT INTO run (id, is_ended, forge, repository, pull, branch, document)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
              ON CONFLICT (id) DO UPDATE SET is_ended = excluded.is_ended, document = excluded.document",
         )?
         .execute(params![
             id.0,
             run.phase.is_ended(),
-            pull.map(|pull| pull.repository.forge.clone()),
-            pull.map(|pull| Number(pull.repository.number)),
+            repository.map(|repository| repository.forge.clone()),
+            repository.map(|repository| Number(repository.number)),
             pull.map(|pull| Number(pull.number)),
+            run.request.branch().map(|branch| branch.name.clone()),
             to_json(run)?
         ])?;
     Ok(())

@@ -28,9 +28,9 @@ pub async fn run_at(site: &Site, number: &str) -> Result<Run, Problem> {
 
 /// Where git fetches the repository of a run.
 pub async fn clone_url_of(site: &Site, run: &Run) -> Result<Option<String>, Problem> {
-    let Some(pull) = &run.request.pull else { return Ok(None) };
+    let Some(id) = run.request.repository() else { return Ok(None) };
     let repositories = site.pages.store.repositories().await?;
-    let of_run = repositories.into_iter().find(|(_, repository)| repository.id == pull.repository);
+    let of_run = repositories.into_iter().find(|(_, repository)| repository.id == *id);
     Ok(of_run.map(|(_, repository)| repository.clone_url))
 }
 

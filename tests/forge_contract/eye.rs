@@ -15,6 +15,8 @@ pub struct Eye {
     pub forge: AnyForge,
     pub repository: Repository,
     pub cursor: Cursor,
+    /// Watched branches.
+    pub branches: Vec<String>,
     seen: Vec<Observation>,
 }
 
@@ -22,7 +24,8 @@ impl Eye {
     /// Looks the repository up and polls for the first time.
     pub async fn open(forge: AnyForge, repository: &str) -> Self {
         let repository = forge.repository(repository).await.unwrap();
-        let mut eye = Self { forge, repository, cursor: Cursor::default(), seen: Vec::new() };
+        let mut eye =
+            Self { forge, repository, cursor: Cursor::default(), branches: Vec::new(), seen: Vec::new() };
         eye.poll().await;
         eye
     }
@@ -39,7 +42,9 @@ impl Eye {
     }
 
     async fn poll_with(&mut self, reconcile: &[docent::core::id::RepositoryId]) -> Poll {
-        let watch = Watch { repositories: std::slice::from_ref(&self.repository), reconcile };
+        let branches = [(self.repository.id.number, self.branches.clone())];
+        let watch =
+            Watch { repositories: std::slice::from_ref(&self.repository), reconcile, branches: &branches };
         let poll = self.forge.poll(watch, &self.cursor).await.unwrap();
         assert_eq!(poll.failures, [], "a healthy forge was read without failure");
         self.cursor = poll.cursor.clone();
@@ -65,7 +70,7 @@ impl Eye {
     pub fn comments(&self) -> Vec<&Comment> {
         let comments = self.seen.iter().filter_map(|observation| match observation {
             Observation::Comment(comment) => Some(comment),
-            Observation::Pull { .. } => None,
+            Observation::Branch { .. } | Observation::Pull { .. } => None,
         });
         comments.collect()
     }
@@ -73,8 +78,26 @@ impl Eye {
     fn pulls(&self) -> impl DoubleEndedIterator<Item = &PullRequest> {
         self.seen.iter().filter_map(|observation| match observation {
             Observation::Pull { pull, .. } => Some(pull),
-            Observation::Comment(_) => None,
+            Observation::Branch { .. } | Observation::Comment(_) => None,
         })
+    }
+
+    /// Where a branch was last seen, if it was looked for.
+    pub fn branch(&self, name: &str) -> Option<Option<String>> {
+        let of_name = self.seen.iter().filter_map(|observation| match observation {
+            Observation::Branch { branch, head, .. } if branch.name == name => Some(head),
+            _ => None,
+        });
+        of_name.last().map(|head| head.as_ref().map(ToString::to_string))
+    }
+
+    /// Polls until a branch was last seen there.
+    pub async fn until_branch(&mut self, name: &str, head: Option<&str>) {
+        let end = Instant::now() + PATIENCE;
+        while self.branch(name) != Some(head.map(str::to_owned)) {
+            assert!(Instant::now() < end, "{name} is not at {head:?} but {:?}", self.branch(name));
+            self.poll().await;
+        }
     }
 
     /// A pull request as it was last seen.

@@ -8,6 +8,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod branches;
 mod examining;
 mod eye;
 mod heads;
@@ -66,6 +67,11 @@ contract! {
         watching::a_quiet_poll_is_cheap,
         watching::the_slow_lane_reads_a_repository_whole,
         watching::a_rename_is_noticed_while_watching,
+        branches::a_push_to_a_watched_branch_is_seen,
+        branches::a_force_push_and_a_deletion_of_a_branch_are_seen,
+        branches::a_quiet_poll_with_branches_is_cheap,
+        branches::a_branch_of_a_renamed_repository_is_still_seen,
+        branches::a_pull_request_tells_where_it_left_its_base,
         heads::a_push_is_seen_as_the_new_head,
         heads::a_force_push_is_seen_as_the_new_head,
         heads::closing_and_reopening_is_seen,

@@ -168,7 +168,7 @@ pub async fn one_poll_serves_all_repositories_of_an_owner(site: &Site) {
     for name in &names {
         repositories.push(forge.repository(name).await.unwrap());
     }
-    let watch = || Watch { repositories: &repositories, reconcile: &[] };
+    let watch = || Watch { repositories: &repositories, reconcile: &[], branches: &[] };
     let first = forge.poll(watch(), &Cursor::default()).await.unwrap();
     let quiet = forge.poll(watch(), &first.cursor).await.unwrap();
     assert_eq!(quiet.requests, 1, "four quiet repositories of one owner are one question");
@@ -186,7 +186,7 @@ pub async fn one_poll_serves_all_repositories_of_an_owner(site: &Site) {
         .iter()
         .filter_map(|observation| match observation {
             Observation::Comment(comment) => Some((comment.body.clone(), comment.id.number)),
-            Observation::Pull { .. } => None,
+            Observation::Branch { .. } | Observation::Pull { .. } => None,
         })
         .collect();
     assert_eq!(seen, said);

@@ -47,6 +47,7 @@ fn pull() -> Pull {
         is_from_fork: true,
         base: sha,
         base_branch: "main".into(),
+        merge_base: None,
         page_url: String::new(),
         updated_at: Time::UNIX_EPOCH,
     };

@@ -147,6 +147,7 @@ impl Museum {
             is_from_fork: true,
             base: sha('f'),
             base_branch: "main".into(),
+            merge_base: None,
             page_url: format!(
                 "https://forge.example.org/astro/notebooks/pulls/{number}?q=\"><script>x</script>"
             ),
@@ -175,8 +176,12 @@ impl Museum {
             is_edited: false,
             page_url,
         };
-        self.step(Event::PullSeen { pull: pull.clone(), observed_at: self.now() - Duration::seconds(60) })
-            .await;
+        self.step(Event::PullSeen {
+            pull: pull.clone(),
+            observed_at: self.now() - Duration::seconds(60),
+            is_first: false,
+        })
+        .await;
         self.step(Event::CommentSeen { comment: comment.clone() }).await;
         let examination = Examination {
             comment: Some(comment.clone()),
@@ -381,6 +386,8 @@ fn policy() -> Policy {
         name: "astro/notebooks".into(),
         recipe: Some("notebook".into()),
         allow: vec![Allow::Account { login: "mira".into(), number: CURATOR }],
+        branches: vec![],
+        paths: vec![],
         has_reports: true,
     };
     Policy {

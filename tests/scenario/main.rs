@@ -4,6 +4,7 @@
 mod commands;
 mod executor_trouble;
 mod forge_trouble;
+mod pushes;
 mod queue;
 mod reports;
 mod reuse;

@@ -6,7 +6,7 @@ use super::Deciding;
 use crate::core::action::Action;
 use crate::core::authorise::{self, Authorised, Authority};
 use crate::core::command::{self, Command, TestOptions};
-use crate::core::id::{CommentId, PullId, RunId, Sha};
+use crate::core::id::{CommentId, PullId, RepositoryId, RunId, Sha};
 use crate::core::ledger::{Asked, Entry, Fate, Refusal};
 use crate::core::plan;
 use crate::core::policy::{Policy, RepositoryPolicy};
@@ -36,13 +36,20 @@ pub fn says_nothing(comment: &Comment, policy: &Policy) -> bool {
 }
 
 impl Deciding<'_> {
-    pub(super) fn pull_seen(&mut self, pull: &PullRequest, observed_at: crate::core::time::Time) {
+    pub(super) fn pull_seen(
+        &mut self,
+        pull: &PullRequest,
+        observed_at: crate::core::time::Time,
+        is_first: bool,
+    ) {
         let known = self.world.pulls.get(&pull.id);
         // A poll that began before a younger answer was taken in says nothing new.
         let is_old = |known: &Pull| known.heads.last().is_some_and(|head| head.observed_at > observed_at);
         if known.is_some_and(|known| known.now == *pull || is_old(known)) {
             return;
         }
+        let is_new_head =
+            known.map_or(!is_first, |known| known.heads.iter().all(|head| head.sha != pull.head));
         let has_moved = known.is_some_and(|known| known.now.head != pull.head);
         let has_closed = known.is_some_and(|known| known.now.is_open) && !pull.is_open;
         self.change(Change::PullObserved { pull: pull.clone(), observed_at });
@@ -58,6 +65,9 @@ impl Deciding<'_> {
             for run in self.live_runs_of(&pull.id) {
                 self.cancel(run, Party::Docent, "the pull request was closed");
             }
+        }
+        if is_new_head && pull.is_open {
+            self.head_moved(pull);
         }
         let is_reported = self.world.pulls.get(&pull.id).is_some_and(|pull| pull.posted.is_some());
         if has_moved && is_reported {
@@ -146,7 +156,7 @@ impl Deciding<'_> {
     pub(super) fn comment_examined(&mut self, id: &CommentId, examination: &Examination) {
         let Some(entry) = self.world.comments.get(id).cloned() else { return };
         if let Some(pull) = &examination.pull {
-            self.pull_seen(pull, examination.observed_at);
+            self.pull_seen(pull, examination.observed_at, false);
         }
         let refuse = |code: &str, text: &str| Some(Refusal::new(code, text));
         let objection = match (&examination.comment, &examination.pull) {
@@ -335,14 +345,14 @@ impl Deciding<'_> {
                 Ok(Fate::Accepted { run: twin })
             }
             (Ok(authority), None) => {
-                self.room_for(case, Phase::Waiting)?;
+                self.room_for(&case.pull.id.repository, Phase::Waiting)?;
                 let run = self.offer(request);
                 self.accept(run, authority.authorise(()));
                 Ok(Fate::Accepted { run })
             }
             (Err(_), Some(twin)) => Ok(Fate::Offered { run: twin }),
             (Err(_), None) => {
-                self.room_for(case, Phase::Offered)?;
+                self.room_for(&case.pull.id.repository, Phase::Offered)?;
                 for run in self.offers_of(&case.pull.id) {
                     // What somebody is about to accept must not be swapped for something else under the same SHA.
                     if self.world.runs.get(&run).is_some_and(|run| run.request.sha == request.sha) {
@@ -361,8 +371,7 @@ impl Deciding<'_> {
     }
 
     /// Strangers' offers take no place from those who may.
-    fn room_for(&self, case: &Case<'_>, phase: Phase) -> Result<(), Refusal> {
-        let repository = &case.pull.id.repository;
+    pub(super) fn room_for(&self, repository: &RepositoryId, phase: Phase) -> Result<(), Refusal> {
         let waiting = self.world.runs.values().filter(|run| {
             run.phase == phase && run.request.pull.as_ref().is_some_and(|pull| pull.repository == *repository)
         });
@@ -393,8 +402,11 @@ impl Deciding<'_> {
         if super::is_lapsed(state, self.now) {
             return self.run(run, RunChange::Expired { why: "it was not accepted in time".to_owned() });
         }
-        let pull = state.request.pull.clone();
-        let older = pull.map(|pull| self.live_runs_of(&pull)).unwrap_or_default();
+        let older = match (&state.request.pull, state.request.branch()) {
+            (Some(pull), _) => self.live_runs_of(pull),
+            (None, Some(branch)) => self.live_runs_of_branch(branch),
+            (None, None) => Vec::new(),
+        };
         self.run(run, RunChange::Accepted { by });
         self.run(run, RunChange::Queued);
         for old in older {

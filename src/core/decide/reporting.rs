@@ -2,13 +2,13 @@
 
 use super::Deciding;
 use crate::core::action::Action;
-use crate::core::id::{PullId, RunId};
+use crate::core::id::{PullId, RepositoryId, RunId};
 use crate::core::world::{Change, Posted};
 
 impl Deciding<'_> {
     /// Asks for the comment of a pull request to be brought up to date, not sooner after the last edit than the policy allows.
     pub(super) fn report(&mut self, pull: &PullId) {
-        if !self.has_reports(pull) {
+        if !self.has_reports(&pull.repository) {
             return;
         }
         // A pull request that the forge does not show has nowhere to be told.
@@ -25,8 +25,8 @@ impl Deciding<'_> {
         }
     }
 
-    pub(super) fn set_status(&mut self, run: RunId, pull: &PullId) {
-        if self.has_reports(pull) {
+    pub(super) fn set_status(&mut self, run: RunId, repository: &RepositoryId) {
+        if self.has_reports(repository) {
             self.act(Action::SetStatus { run });
         }
     }
@@ -36,7 +36,7 @@ impl Deciding<'_> {
         self.change(Change::ReportPosted { pull: pull.clone(), posted });
     }
 
-    fn has_reports(&self, pull: &PullId) -> bool {
-        self.policy.repository(&pull.repository).is_some_and(|repository| repository.has_reports)
+    fn has_reports(&self, repository: &RepositoryId) -> bool {
+        self.policy.repository(repository).is_some_and(|repository| repository.has_reports)
     }
 }

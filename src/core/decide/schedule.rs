@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Deciding;
 use crate::core::action::Action;
-use crate::core::id::{PullId, RunId};
+use crate::core::id::{BranchId, PullId, RunId};
 use crate::core::run::{Phase, Run, RunChange};
 
 impl Deciding<'_> {
@@ -16,7 +16,8 @@ impl Deciding<'_> {
         }
     }
 
-    /// The waiting run of the repository that holds the fewest slots; among those, the oldest. A pull request has one running run.
+    /// The waiting run of the repository that holds the fewest slots; among those, the oldest. A pull request has one
+    /// running run, and so has a branch.
     fn next_of_queue(&self) -> Option<RunId> {
         let running: Vec<&Run> = self.world.runs.values().filter(|run| run.phase.is_running()).collect();
         if running.len() >= self.policy.slots {
@@ -27,10 +28,12 @@ impl Deciding<'_> {
             *held.entry(run.request.place.as_str()).or_default() += 1;
         }
         let busy: Vec<&PullId> = running.iter().filter_map(|run| run.request.pull.as_ref()).collect();
+        let pushed: Vec<&BranchId> = running.iter().filter_map(|run| run.request.branch()).collect();
         let waiting =
             self.world.runs.values().filter(|run| run.phase == Phase::Waiting && run.cancel.is_none());
         waiting
             .filter(|run| run.request.pull.as_ref().is_none_or(|pull| !busy.contains(&pull)))
+            .filter(|run| run.request.branch().is_none_or(|branch| !pushed.contains(&branch)))
             .min_by_key(|run| (held.get(run.request.place.as_str()).copied().unwrap_or(0), run.id))
             .map(|run| run.id)
     }

@@ -48,6 +48,7 @@ fn pull(number: u64, head: char, is_open: bool) -> PullRequest {
         is_from_fork: false,
         base: sha('0'),
         base_branch: "main".into(),
+        merge_base: None,
         page_url: String::new(),
         updated_at: at(0),
     }
@@ -106,6 +107,8 @@ pub(super) fn policy() -> Policy {
         name: "astro/notebooks".into(),
         recipe: Some("notebook".into()),
         allow: vec![Allow::Account { login: "mira".into(), number: MIRA }],
+        branches: vec![],
+        paths: vec![],
         has_reports: true,
     };
     Policy {
@@ -131,6 +134,7 @@ pub(super) struct Bench {
     pub journal: Vec<Change>,
     pub now: i64,
     pub order: Order,
+    pub is_first: bool,
 }
 
 impl Bench {
@@ -142,6 +146,7 @@ impl Bench {
             journal: vec![],
             now: 100,
             order: Order::Unproven,
+            is_first: false,
         }
     }
 
@@ -159,7 +164,11 @@ impl Bench {
     }
 
     pub fn see(&mut self, number: u64, head: char) {
-        self.event(&Event::PullSeen { pull: pull(number, head, true), observed_at: at(self.now) });
+        self.event(&Event::PullSeen {
+            pull: pull(number, head, true),
+            observed_at: at(self.now),
+            is_first: self.is_first,
+        });
         self.now += 10;
     }
 
@@ -422,7 +431,7 @@ fn closing_the_pull_request_stops_its_runs() {
     let mut bench = Bench::new();
     bench.see(1, 'a');
     bench.say(1, 1, MIRA, "!testme");
-    bench.event(&Event::PullSeen { pull: pull(1, 'a', false), observed_at: at(bench.now) });
+    bench.event(&Event::PullSeen { pull: pull(1, 'a', false), observed_at: at(bench.now), is_first: false });
     assert!(bench.run(1).cancel.is_some() && bench.outbox.contains_key("stop/1"));
 }
 
@@ -529,7 +538,7 @@ fn digits_that_fit_two_heads_accept_nothing() {
     let twin = |digit: char| -> Sha { format!("abc1234{}", digit.to_string().repeat(33)).parse().unwrap() };
     for digit in ['0', '1'] {
         let seen = PullRequest { head: twin(digit), ..pull(1, 'a', true) };
-        bench.event(&Event::PullSeen { pull: seen, observed_at: at(bench.now) });
+        bench.event(&Event::PullSeen { pull: seen, observed_at: at(bench.now), is_first: false });
         bench.now += 10;
         bench.say(bench.now.unsigned_abs(), 1, GUEST, "!testme");
     }
@@ -605,6 +614,8 @@ fn the_operator_may_without_a_forge() {
     assert!(bench.run(1).cancel.is_some());
 }
 
+mod pushes;
+
 #[test]
 fn an_environment_is_built_once_for_a_lock_and_never_passed_from_strangers_to_trusted_code() {
     let mut bench = Bench::new();
@@ -673,6 +684,7 @@ mod random {
     #[derive(Debug, Clone)]
     enum Move {
         See(u64, char, bool),
+        Push(Option<char>),
         Say(u64, u64, u64, &'static str),
         Work(bool, u8),
         Time(i64),
@@ -700,11 +712,16 @@ mod random {
                 .prop_map(|(n, h, o)| Move::See(n, h, o)),
             (1..30_u64, 1..4_u64, prop::sample::select(vec![MIRA, GUEST, BOT]), bodies)
                 .prop_map(|(c, n, w, b)| Move::Say(c, n, w, b)),
+            prop::option::of(prop::sample::select(vec!['a', 'b', 'c', 'd'])).prop_map(Move::Push),
             (any::<bool>(), any::<u8>()).prop_map(|(twice, ending)| Move::Work(twice, ending)),
             (0..100_000_i64).prop_map(Move::Time),
             any::<u8>().prop_map(Move::Fail),
         ];
         prop::collection::vec(one, 1..60)
+    }
+
+    fn main_branch() -> crate::core::id::BranchId {
+        crate::core::id::BranchId { repository: repository(), name: "main".into() }
     }
 
     fn ending(byte: u8) -> Ending {
@@ -745,6 +762,10 @@ mod random {
                 };
                 Event::CommentExamined { comment, examination: Box::new(examination) }
             }
+            Action::Compare { line, before, after } => {
+                let changed = if byte % 3 == 0 { vec![] } else { vec!["n/a.ipynb".to_owned()] };
+                Event::Compared { line, before, after, changed }
+            }
             Action::Prepare { run } => Event::Prepared {
                 run,
                 recipe: RecipeUse {
@@ -772,10 +793,15 @@ mod random {
     fn play(bench: &mut Bench, next: &Move) {
         match next {
             Move::See(number, head, is_open) => {
-                bench.event(&Event::PullSeen {
-                    pull: pull(*number, *head, *is_open),
-                    observed_at: at(bench.now),
-                });
+                let mut seen = pull(*number, *head, *is_open);
+                // The third is a stranger's.
+                seen.head_repository = (*number < 3).then(|| "astro/notebooks".to_owned());
+                bench.event(&Event::PullSeen { pull: seen, observed_at: at(bench.now), is_first: false });
+            }
+            Move::Push(head) => {
+                let branch = main_branch();
+                let head = head.map(sha);
+                bench.event(&Event::BranchSeen { branch, head, observed_at: at(bench.now) });
             }
             Move::Say(id, number, who, body) => {
                 bench.say(*id, *number, *who, body);
@@ -850,13 +876,30 @@ mod random {
                 bench.world.runs.values().filter(of_pull).filter(|run| run.phase == Phase::Waiting).count();
             assert!(waiting <= 1, "two waiting runs of pull request {number}");
         }
+        let of_branch = |run: &&Run| run.request.branch() == Some(&main_branch());
+        for phase in [Phase::Preparing, Phase::Available, Phase::Waiting] {
+            let live = bench.world.runs.values().filter(of_branch).filter(|run| run.phase == phase).count();
+            assert!(live <= 1, "two {} runs of a branch", phase.word());
+        }
+        let pushed = bench.world.runs.values().filter(of_branch).filter_map(|run| run.request.sha.as_ref());
+        let pushed: Vec<&Sha> = pushed.collect();
+        assert!(pushed.iter().all(|sha| pushed.iter().filter(|other| other == &sha).count() == 1));
         let held = bench.world.runs.values().filter(|run| run.phase.is_running()).count();
         assert!(held <= bench.policy.slots, "more runs than slots");
         for run in bench.world.runs.values() {
             let by = run.accepted_by.as_ref();
             assert!(run.tiers.is_empty() || by.is_some(), "a job without an acceptance");
-            assert!(by.is_none_or(|by| *by == Party::Operator
-                || matches!(by, Party::Account { actor, .. } if actor.number == MIRA)));
+            assert!(by.is_none_or(|by| match by {
+                Party::Operator => true,
+                Party::Account { actor, .. } => actor.number == MIRA,
+                // docent itself: by its rule on pushes only, and never for a stranger's.
+                Party::Docent => match &run.request.trigger {
+                    Trigger::Push { rule, .. } =>
+                        !rule.is_empty() && run.request.pull.as_ref().is_none_or(|pull| pull.number < 3),
+                    _ => false,
+                },
+            }));
+            assert_eq!(run.request.is_untrusted, run.request.pull.is_some());
         }
         let mut again = World::default();
         for change in &bench.journal {
@@ -872,6 +915,8 @@ mod random {
         fn whatever_happens_the_promises_hold(moves in moves()) {
             let mut bench = Bench::new();
             lock_environments(&mut bench.policy);
+            let watched = bench.policy.repositories.get_mut(&repository()).unwrap();
+            (watched.branches, watched.paths) = (vec!["main".into()], vec!["n/**".into()]);
             for next in &moves {
                 play(&mut bench, next);
                 check(&bench);

@@ -1,4 +1,5 @@
-//! One poll: one search per owner says which pull requests changed; only repositories that have one are read.
+//! One poll: one search per owner says which pull requests changed; only repositories that have one are read. Where branches
+//! are watched, one more says which repositories were pushed to.
 //!
 //! The search does not show edits of comments nor pushes of commits that the base already has; the caller's slow lane
 //! (`Watch::reconcile`) reads repositories whole for those. A repository that could not be read is behind: it is read whole
@@ -16,6 +17,7 @@ use crate::forge::name::split;
 use crate::forge::round::{OVERLAP, Round, read_to};
 use crate::forge::{Cursor, Forge, ForgeError, ForgeErrorKind, Poll, RepositoryCursor, Watch};
 
+mod pushes;
 mod read;
 
 /// Repositories of an unknown owner that are looked up in one poll.
@@ -50,12 +52,23 @@ struct Cycle<'a> {
     old: &'a Cursor,
     round: Round,
     tasks: BTreeMap<u64, Task<'a>>,
+    watch: Watch<'a>,
+    /// Repositories that were pushed to, with their names now.
+    pushed: BTreeMap<u64, String>,
 }
 
 /// Polls once.
 pub async fn poll(gitea: &Gitea, watch: Watch<'_>, cursor: &Cursor) -> Result<Poll, ForgeError> {
     let watcher = gitea.watcher.counting();
-    let mut cycle = Cycle { gitea, watcher, old: cursor, round: Round::new(cursor), tasks: BTreeMap::new() };
+    let mut cycle = Cycle {
+        gitea,
+        watcher,
+        old: cursor,
+        round: Round::new(cursor),
+        tasks: BTreeMap::new(),
+        watch: watch.clone(),
+        pushed: BTreeMap::new(),
+    };
     cycle.round.has_read = watch.repositories.is_empty();
     for repository in watch.repositories {
         let is_behind = cursor.repositories.get(&repository.id.number).is_some_and(|entry| entry.is_behind);
@@ -72,10 +85,13 @@ pub async fn poll(gitea: &Gitea, watch: Watch<'_>, cursor: &Cursor) -> Result<Po
     }
     for ((number, owner), repositories) in owners {
         cycle.look_for_changes(&format!("owner:{number}"), owner, &repositories).await;
+        cycle.look_for_pushes(number, &repositories).await;
     }
+    let whole = cycle.tasks.iter().filter(|(_, task)| task.whole).map(|(number, _)| *number).collect();
     while let Some((_, task)) = cycle.tasks.pop_first() {
         cycle.read(task).await;
     }
+    cycle.read_branches(&whole).await;
     cycle.round.finish(&cycle.watcher)
 }
 
@@ -160,7 +176,12 @@ impl<'a> Cycle<'a> {
             let number = repository.id.number;
             // Every later read goes back by the overlap, but never to before this moment: see `read_to`.
             let read_to = feed.began + OVERLAP;
-            let entry = RepositoryCursor { read_to, is_behind: false, reconciled_at: None };
+            let entry = RepositoryCursor {
+                read_to,
+                is_behind: false,
+                reconciled_at: None,
+                branches: BTreeMap::new(),
+            };
             self.round.poll.cursor.repositories.insert(number, entry);
             if with_open.contains(&number) || feed.unknown.is_some() {
                 let task = self.task(repository);
@@ -220,6 +241,7 @@ impl<'a> Cycle<'a> {
                 read_to: read_to(since, read.began),
                 is_behind: false,
                 reconciled_at: if task.whole { Some(read.began) } else { reconciled_at },
+                branches: BTreeMap::new(),
             };
             self.round.poll.cursor.repositories.insert(repository.id.number, entry);
         } else {

@@ -150,6 +150,8 @@ pub struct Pull {
     head: Side,
     base: Side,
     #[serde(default)]
+    merge_base: Option<String>,
+    #[serde(default)]
     html_url: Option<String>,
     updated_at: Stamp,
 }
@@ -197,6 +199,7 @@ impl Pull {
             is_from_fork,
             base: self.base.sha,
             base_branch: self.base.branch,
+            merge_base: self.merge_base.and_then(|sha| sha.parse().ok()),
             page_url: self.html_url.unwrap_or_default(),
             updated_at: self.updated_at.time(),
         })

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::json::{Changed, Connection, GraphError, Nodes, One, PageInfo, Pull, Reply, Text};
+use super::json::{Changed, Connection, GraphError, Nodes, One, PageInfo, Pull, Reply, Text, Tip};
 use super::{GitHub, queries};
 use crate::core::id::CommentKind;
 use crate::core::pull::{Comment, PullRequest, Repository};
@@ -37,6 +37,7 @@ pub(super) struct Cycle<'a> {
     pub round: Round,
     pub repositories: Vec<&'a Repository>,
     old: &'a Cursor,
+    watch: Watch<'a>,
     reconcile: BTreeSet<u64>,
     found: BTreeMap<u64, Found>,
     failed: BTreeSet<u64>,
@@ -75,6 +76,7 @@ impl<'a> Cycle<'a> {
             round,
             repositories: watch.repositories.iter().collect(),
             old,
+            watch: watch.clone(),
             reconcile: watch.reconcile.iter().map(|id| id.number).collect(),
             found: BTreeMap::new(),
             failed: BTreeSet::new(),
@@ -177,8 +179,18 @@ impl<'a> Cycle<'a> {
             repositories.chunks(REPOSITORIES).rev().map(<[_]>::to_vec).collect();
         while let Some(lot) = lots.pop() {
             let ids: Vec<&str> = lot.iter().map(|repository| repository.node.as_str()).collect();
-            let variables = json!({ "first": first, "states": states });
-            let (answer, nodes, errors) = match self.ask(&queries::CHANGED, &ids, variables).await {
+            let branches: BTreeSet<&str> = lot
+                .iter()
+                .flat_map(|repository| self.watch.branches_of(repository))
+                .map(String::as_str)
+                .collect();
+            let branches: Vec<&str> = branches.into_iter().collect();
+            let mut variables = json!({ "first": first, "states": states });
+            for (index, branch) in branches.iter().enumerate() {
+                variables[format!("b{index}")] = format!("refs/heads/{branch}").into();
+            }
+            let text = queries::changed(branches.len());
+            let (answer, nodes, errors) = match self.ask(&text, &ids, variables).await {
                 Ok(asked) => asked,
                 Err(error) if error.kind == ForgeErrorKind::Broken && lot.len() > 1 && lots.len() < 16 => {
                     let (one, other) = lot.split_at(lot.len() / 2);
@@ -193,7 +205,10 @@ impl<'a> Cycle<'a> {
             };
             for (index, (repository, node)) in lot.iter().zip(&nodes.nodes).enumerate() {
                 let listed = match (node, errors.iter().find(|error| is_about(error, index))) {
-                    (Some(node), None) => self.list_one(&answer, repository, node, &states, wanted).await,
+                    (Some(node), None) => match self.take_branches(&answer, repository, node, &branches) {
+                        Ok(()) => self.list_one(&answer, repository, node, &states, wanted).await,
+                        Err(error) => Err(error),
+                    },
                     (_, error) => Err(refusal(&answer, error)),
                 };
                 if let Err(error) = listed {
@@ -201,6 +216,38 @@ impl<'a> Cycle<'a> {
                 }
             }
         }
+    }
+
+    /// Where the watched branches of `repository` are. `asked` are the names that the question has numbered.
+    fn take_branches(
+        &mut self,
+        answer: &Answer,
+        repository: &Repository,
+        node: &RawValue,
+        asked: &[&str],
+    ) -> Result<(), ForgeError> {
+        let names = self.watch.branches_of(repository);
+        if names.is_empty() {
+            return Ok(());
+        }
+        let observed_at = answer.clock()?;
+        let mut fields: BTreeMap<String, Value> = answer.item(node)?;
+        for name in names {
+            let index = asked.iter().position(|asked| asked == name);
+            let found = index.and_then(|index| fields.remove(&format!("b{index}")));
+            let found = found.map(serde_json::from_value::<Option<Tip>>);
+            let Some(Ok(tip)) = found else {
+                let detail = format!("no answer on the branch {name}");
+                return Err(answer.error(ForgeErrorKind::Malformed, &detail));
+            };
+            let head = tip.and_then(|tip| tip.target).map(|target| target.oid);
+            self.round.branch_is(repository, name, head, observed_at);
+        }
+        Ok(())
+    }
+
+    pub fn branches_of(&self, repository: &Repository) -> &'a [String] {
+        self.watch.branches_of(repository)
     }
 
     async fn list_one(
@@ -395,14 +442,19 @@ impl<'a> Cycle<'a> {
                     read_to: began + OVERLAP,
                     is_behind: is_failed,
                     reconciled_at: (!is_failed).then_some(began),
+                    branches: BTreeMap::new(),
                 },
-                Some(seen_to) if is_failed => {
-                    RepositoryCursor { read_to: seen_to, is_behind: true, reconciled_at }
-                }
+                Some(seen_to) if is_failed => RepositoryCursor {
+                    read_to: seen_to,
+                    is_behind: true,
+                    reconciled_at,
+                    branches: BTreeMap::new(),
+                },
                 Some(seen_to) if self.is_whole(repository) => RepositoryCursor {
                     read_to: read_to(Some(seen_to), began),
                     is_behind: false,
                     reconciled_at: Some(began),
+                    branches: BTreeMap::new(),
                 },
                 // The feed's own time covers it: nothing to write down.
                 Some(_) => continue,

@@ -168,6 +168,7 @@ impl Pull {
             is_from_fork: self.is_cross_repository,
             base: self.base_ref_oid,
             base_branch: self.base_ref_name,
+            merge_base: None,
             page_url: self.url.unwrap_or_default(),
             updated_at: self.updated_at,
         })
@@ -342,6 +343,7 @@ impl RestPull {
             head_repository: self.head.repo.map(|repo| repo.full_name),
             base: self.base.sha,
             base_branch: self.base.branch,
+            merge_base: None,
             page_url: self.html_url.unwrap_or_default(),
             updated_at: self.updated_at,
         })
@@ -413,6 +415,30 @@ impl Review {
             page_url: self.html_url.unwrap_or_default(),
         })
     }
+}
+
+/// A branch, as GraphQL gives it.
+#[derive(Debug, Deserialize)]
+pub struct Tip {
+    pub target: Option<Target>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Target {
+    pub oid: Sha,
+}
+
+/// A reference, as REST gives it.
+#[derive(Debug, Deserialize)]
+pub struct Reference {
+    #[serde(rename = "ref")]
+    pub name: String,
+    pub object: ReferenceObject,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct ReferenceObject {
+    pub sha: Sha,
 }
 
 #[derive(Debug, Deserialize)]

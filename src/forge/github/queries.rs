@@ -6,14 +6,22 @@ const PULLS: &str = "nodes{id number updatedAt} pageInfo{hasNextPage endCursor}"
 const ACTOR: &str = "__typename login ... on User{databaseId} ... on Bot{databaseId} ... on Mannequin{databaseId} \
     ... on Organization{databaseId}";
 
-/// Which pull requests of many repositories changed last.
-pub static CHANGED: LazyLock<String> = LazyLock::new(|| {
+/// Which pull requests of many repositories changed last, and where so many branches are: one question for all repositories,
+/// so each is asked for the branches of all; a reference costs GitHub nothing. The names are `$b0`, `$b1`, …, with
+/// `refs/heads/`.
+pub fn changed(branches: usize) -> String {
+    use std::fmt::Write as _;
+    let (mut names, mut tips) = (String::new(), String::new());
+    for index in 0..branches {
+        let _ = write!(names, ",$b{index}:String!");
+        let _ = write!(tips, " b{index}:ref(qualifiedName:$b{index}){{target{{oid}}}}");
+    }
     format!(
-        "query($ids:[ID!]!,$first:Int!,$states:[PullRequestState!]){{nodes(ids:$ids){{... on Repository{{id databaseId \
-         nameWithOwner pullRequests(first:$first,states:$states,orderBy:{{field:UPDATED_AT,direction:DESC}}){{{PULLS}}}}}}} \
-         rateLimit{{cost remaining resetAt}}}}"
+        "query($ids:[ID!]!,$first:Int!,$states:[PullRequestState!]{names}){{nodes(ids:$ids){{... on Repository{{id \
+         databaseId nameWithOwner pullRequests(first:$first,states:$states,orderBy:{{field:UPDATED_AT,direction:DESC}})\
+         {{{PULLS}}}{tips}}}}} rateLimit{{cost remaining resetAt}}}}"
     )
-});
+}
 
 /// More of them, of one repository.
 pub static CHANGED_BEFORE: LazyLock<String> = LazyLock::new(|| {

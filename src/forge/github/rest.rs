@@ -1,7 +1,7 @@
 //! One poll by REST, repository by repository: for anonymous reading, and for servers that refuse GraphQL.
 
 use super::cycle::Cycle;
-use super::json::{Comment, RestPull, RestRepository, Review};
+use super::json::{Comment, Reference, RestPull, RestRepository, Review};
 use super::{GitHub, split};
 use crate::core::pull::Repository;
 use crate::core::time::Time;
@@ -37,6 +37,7 @@ async fn read(cycle: &mut Cycle<'_>, repository: &Repository) -> Result<(), Forg
         pulls(cycle, repository, "open", None).await?;
         look_up(cycle, repository).await?;
     }
+    branches(cycle, repository).await?;
     let Some(horizon) = horizon else { return Ok(()) };
     for pull in &changed {
         reviews(cycle, repository, *pull, horizon).await?;
@@ -115,6 +116,22 @@ async fn pulls(
     })
     .await?;
     Ok(changed)
+}
+
+/// Where the watched branches are: one request for each.
+async fn branches(cycle: &mut Cycle<'_>, repository: &Repository) -> Result<(), ForgeError> {
+    let (owner, name) = split(&cycle.github.name, &repository.name)?;
+    for branch in cycle.branches_of(repository) {
+        let mut path = vec!["repos", owner, name, "git", "matching-refs", "heads"];
+        path.extend(branch.split('/'));
+        let answer = cycle.watcher.get(&path, &[]).await?;
+        let observed_at = cycle.clock(&answer)?;
+        let wanted = format!("refs/heads/{branch}");
+        let found: Vec<Reference> = answer.json()?;
+        let head = found.into_iter().find(|reference| reference.name == wanted);
+        cycle.round.branch_is(repository, branch, head.map(|reference| reference.object.sha), observed_at);
+    }
+    Ok(())
 }
 
 async fn reviews(

@@ -175,15 +175,18 @@ fn watched(name: &str, repository: &Repository) -> Watched {
 fn waiting(open: &[Run], slots: usize, now: Time) -> Vec<Waiting> {
     let queue = open.iter().filter(|run| matches!(run.phase, Phase::Accepted | Phase::Waiting));
     let holds = |run: &Run| {
-        open.iter()
-            .filter(|other| other.phase.is_running())
-            .find(|other| run.request.pull.is_some() && other.request.pull == run.request.pull)
+        open.iter().filter(|other| other.phase.is_running()).find(|other| {
+            match (&run.request.pull, run.request.branch()) {
+                (None, None) => false,
+                (pull, branch) => other.request.pull == *pull && other.request.branch() == branch,
+            }
+        })
     };
     let wait = |(at, run): (usize, &Run)| Waiting {
         place: at + 1,
         run: RunRow::new(run, now),
         why: match holds(run) {
-            Some(other) => format!("run {} of the same pull request has not ended", other.id),
+            Some(other) => format!("run {} of the same pull request or branch has not ended", other.id),
             None if slots == 1 => "the slot is taken".to_owned(),
             None => format!("all {slots} slots are taken"),
         },

@@ -27,6 +27,8 @@ pub struct RunRow {
     pub extra: Option<Badge>,
     pub phase: &'static str,
     pub place: Shown,
+    /// Its watched branch, where it is of no pull request.
+    pub branch: Option<Shown>,
     /// Number and link of its pull request.
     pub pull: Option<(u64, String)>,
     pub commit: String,
@@ -50,6 +52,7 @@ impl RunRow {
             extra: run.extra_verdict.map(Badge::from),
             phase: run.phase.word(),
             place: Shown::line(&request.place, NAME),
+            branch: request.branch().map(|branch| Shown::line(&branch.name, NAME)),
             pull: request.pull.as_ref().map(|pull| (pull.number, link::pull(pull))),
             commit: request.sha.as_ref().map(Sha::short).unwrap_or_default().to_owned(),
             by: Shown::line(request.by.name(), LOGIN),

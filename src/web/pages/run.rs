@@ -38,6 +38,7 @@ struct RunPage {
     account: Option<(Shown, u64)>,
     comment: Option<String>,
     is_from_comment: bool,
+    rule: Option<Shown>,
     head: Option<Commit>,
     base: Option<Commit>,
     is_untrusted: bool,
@@ -78,9 +79,7 @@ pub async fn run(
     let Path(number) = number.map_err(|_| Problem::not_found("there is no run of this number"))?;
     let run = run_at(&site, &number).await?;
     let repositories = site.pages.store.repositories().await?;
-    let of_run = |repository: &Repository| {
-        run.request.pull.as_ref().is_some_and(|pull| pull.repository == repository.id)
-    };
+    let of_run = |repository: &Repository| run.request.repository() == Some(&repository.id);
     let repository = repositories.iter().map(|(_, repository)| repository).find(|found| of_run(found));
     let now = site.pages.clock.now();
     let title = format!("Run {} of {}", run.id, run.request.place);
@@ -117,7 +116,11 @@ fn view(frame: Frame, run: &Run, repository: Option<&Repository>, now: Time) -> 
         is_from_comment: matches!(request.trigger, Trigger::Comment { .. }),
         comment: match &request.trigger {
             Trigger::Comment { page_url, .. } => link::outside(page_url),
-            Trigger::CommandLine => None,
+            Trigger::Push { .. } | Trigger::CommandLine => None,
+        },
+        rule: match &request.trigger {
+            Trigger::Push { rule, .. } => Some(Shown::line(rule, 400)),
+            Trigger::Comment { .. } | Trigger::CommandLine => None,
         },
         head: request.sha.as_ref().map(commit),
         base: request.base.as_ref().map(commit),

@@ -144,7 +144,7 @@ impl Stage {
         left.extend(stray.map(|run| format!("the environment of run {run} is left, and nobody keeps it")));
         let missing = kept.iter().filter(|run| !held.environments.contains(run));
         left.extend(missing.map(|run| format!("the environment of run {run} is kept, and not there")));
-        for folder in ["work", "logs"] {
+        for folder in ["work", "logs", "compare"] {
             let entries = std::fs::read_dir(self.state().join(folder)).into_iter().flatten().flatten();
             left.extend(entries.map(|entry| format!("{} is left", entry.path().display())));
         }

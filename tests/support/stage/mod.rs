@@ -98,6 +98,10 @@ pub struct Setting {
     pub queue_limit: usize,
     /// Watched besides the sample's repository.
     pub others: Vec<String>,
+    /// Branches whose pushes start runs.
+    pub branches: Vec<String>,
+    /// Paths whose changes start runs.
+    pub paths: Vec<String>,
     /// How long an answer of the forge may take.
     pub patience: Duration,
     /// The recipe `trial`.
@@ -111,6 +115,8 @@ impl Default for Setting {
             slots: 2,
             queue_limit: 50,
             others: Vec::new(),
+            branches: Vec::new(),
+            paths: Vec::new(),
             patience: Duration::from_secs(20),
             recipe: RECIPE,
         }
@@ -235,7 +241,15 @@ impl Stage {
             let allow =
                 vec![Allow::Account { login: sample::MAINTAINER.into(), number: self.sample.maintainer }];
             let has_reports = self.setting.has_reports;
-            (name.clone(), RepositoryPolicy { name, recipe: Some("trial".into()), allow, has_reports })
+            let policy = RepositoryPolicy {
+                name: name.clone(),
+                recipe: Some("trial".into()),
+                allow,
+                branches: self.setting.branches.clone(),
+                paths: self.setting.paths.clone(),
+                has_reports,
+            };
+            (name, policy)
         });
         let watched = Watched {
             forge: Tapped {
@@ -430,6 +444,11 @@ impl Stage {
         let (_, found) = known.into_iter().find(|(name, _)| name == repository)?;
         let repository = RepositoryId { forge: FORGE.to_owned(), number: found.id.number };
         self.runtime.block_on(self.store.pull(&PullId { repository, number: pull })).unwrap()
+    }
+
+    /// What docent has on record of watched branches.
+    pub fn branches(&self) -> Vec<(docent::core::id::BranchId, docent::core::world::Branch)> {
+        self.runtime.block_on(self.store.branches()).unwrap()
     }
 
     /// docent's comments on a pull request.
