@@ -45,7 +45,10 @@ fn the_shipped_recipes_are_sound() {
     assert_eq!(names, ["validate", "resolve", "environment", "imports", "notebooks", "extra"]);
     assert!(notebook.tiers[0].is_built_in());
     for tier in &notebook.tiers[1..3] {
-        assert_eq!((tier.network, tier.environment, tier.is_gate), (Network::Index, Environment::Write, true));
+        assert_eq!(
+            (tier.network, tier.environment, tier.is_gate),
+            (Network::Index, Environment::Write, true)
+        );
     }
     assert!(notebook.tiers[5].is_opt_in);
     assert_eq!(notebook.tiers[5].tests, Some(TestSet::ExtraNotebooks));
