@@ -11,6 +11,7 @@ mod recipe;
 mod run;
 mod runs;
 mod serve;
+mod spec;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -50,6 +51,9 @@ enum Command {
     /// Recipes.
     #[command(subcommand)]
     Recipe(recipe::RecipeCommand),
+    /// Specs, and their images in registries.
+    #[command(subcommand)]
+    Spec(spec::Spec),
     /// A consistent copy of the state while the daemon runs.
     Backup(backup::Backup),
 }
@@ -68,6 +72,7 @@ pub async fn main() -> ExitCode {
         Command::Runs(runs) => runs::runs(config, &runs).await,
         Command::Explain(explain) => explain::explain(config, &explain).await,
         Command::Recipe(command) => recipe::recipe(config, &command).await,
+        Command::Spec(spec) => spec::spec(config, &spec).await,
         Command::Backup(backup) => backup::backup(config, &backup).await,
     };
     match done {

@@ -1,0 +1,24 @@
+//! `docent spec`: what is done with specs outside of runs.
+
+mod image;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+use super::Trouble;
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Spec {
+    #[command(flatten)]
+    Image(image::ImageCommand),
+}
+
+/// Carries it out.
+pub async fn spec(config: Option<&Path>, command: &Spec) -> Result<ExitCode, Trouble> {
+    match command {
+        Spec::Image(command) => image::image(config, command).await,
+    }
+}
