@@ -16,6 +16,7 @@ pub mod ledger;
 pub mod authorise;
 pub mod policy;
 
+pub mod curated;
 pub mod image_name;
 pub mod notebook;
 pub mod plan;
