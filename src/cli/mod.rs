@@ -54,9 +54,9 @@ enum Command {
     /// Recipes.
     #[command(subcommand)]
     Recipe(recipe::RecipeCommand),
-    /// Wrangler specs.
+    /// Wrangler specs, and their images in registries.
     #[command(subcommand)]
-    Spec(spec::SpecCommand),
+    Spec(spec::Spec),
     /// A consistent copy of the state while the daemon runs.
     Backup(backup::Backup),
     /// A part of an attempt's gate: for docent itself.
@@ -92,7 +92,7 @@ async fn run_command(arguments: Arguments) -> ExitCode {
         Command::Runs(runs) => runs::runs(config, &runs).await,
         Command::Explain(explain) => explain::explain(config, &explain).await,
         Command::Recipe(command) => recipe::recipe(config, &command).await,
-        Command::Spec(command) => spec::spec(&command),
+        Command::Spec(spec) => spec::spec(config, &spec).await,
         Command::Backup(backup) => backup::backup(config, &backup).await,
         Command::Gate(part) => Ok(gate::gate(&part)),
     };

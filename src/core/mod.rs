@@ -17,7 +17,9 @@ pub mod ledger;
 pub mod authorise;
 pub mod policy;
 
+pub mod curated;
 pub mod environment;
+pub mod image_name;
 pub mod meaning;
 pub mod notebook;
 pub mod plan;
