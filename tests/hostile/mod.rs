@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses the part of it that its executor can keep")]
 
 pub mod cases;
+pub mod networks;
 pub mod tiny;
 
 use std::collections::BTreeMap;
