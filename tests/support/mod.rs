@@ -9,7 +9,7 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 /// Says that a test does not run for want of something, or fails where `DOCENT_REQUIRE` lists that thing:
-/// `engine,sandbox,gitea,browser,nix,git`.
+/// `engine,sandbox,gitea,browser,nix,git,nb-wrangler`.
 #[track_caller]
 pub fn not_run(what: &str, why: &str) {
     let required = std::env::var("DOCENT_REQUIRE").unwrap_or_default();
