@@ -698,6 +698,18 @@ fn what_is_too_deep_too_large_or_too_much_is_refused_at_once() {
     check(&large, &["s:1:1: the file has 52428800 bytes, and at most 4 MiB are read"]);
 }
 
+/// Names stand in messages outside of quotes; no terminal obeys them there.
+#[test]
+fn names_in_messages_are_neutral() {
+    check(
+        &changed(
+            "  notes:\n    url",
+            "  \"\\e[2J\\u202e\":\n    x: 1\n    url: https://github.com/a/b\n  notes:\n    url",
+        ),
+        &["s:11:5: repositories.\\u{1b}[2J\\u{202e}: unknown key \"x\""],
+    );
+}
+
 #[test]
 fn patterns_are_counted_before_any_is_made() {
     let list = vec!["'\\w{40}'"; 301].join(", ");
