@@ -284,7 +284,7 @@ fn value(node: &Node) -> Value {
 fn nb_wrangler_judges_reads_and_selects_alike() {
     let python = match judge() {
         Ok(python) => python,
-        Err(why) => return not_run("nb-wrangler", &why),
+        Err(why) => return not_run("wrangler", &why),
     };
     let desk = tempfile::tempdir().unwrap();
     let specs = specs();
@@ -370,4 +370,61 @@ fn judge() -> Result<PathBuf, String> {
     // Another test program may have been faster; then that one is taken.
     let _ = fs::rename(fresh.path(), &home);
     if python.exists() { Ok(python) } else { Err(format!("{} is not there", python.display())) }
+}
+
+/// What `docent spec` says, and its exit code.
+fn docent(folder: &Path, arguments: &[&str]) -> (i32, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_docent"))
+        .arg("spec")
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code().unwrap(), String::from_utf8(said).unwrap())
+}
+
+#[test]
+fn the_command_tells_of_every_file_and_its_exit_code_of_the_worst() {
+    let desk = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: &[u8]| fs::write(desk.path().join(name), bytes).unwrap();
+    let newest = specs()["newest"].clone();
+    write("good.yaml", newest.as_bytes());
+    write("evil.yaml", newest.replace("example/lamp", "example/-lamp").as_bytes());
+    write("far.yaml", newest.replace("github.com/example/lamp", "evil.example/lamp").as_bytes());
+    write("latin.yaml", b"a: b\nc: d\xe9\n");
+    fs::File::create(desk.path().join("large.yaml")).unwrap().set_len(50 << 20).unwrap();
+    let run = |arguments: &[&str]| docent(desk.path(), arguments);
+    assert_eq!(
+        run(&["validate", "good.yaml"]),
+        (0, "good.yaml: Lighthouse-2026.2_prod_20260915-20270215, no checksum; no mistake\n".to_owned())
+    );
+    assert!(run(&["validate", "good.yaml", "--dev"]).1.contains("_dev_"));
+    assert_eq!(run(&["validate", "far.yaml"]).0, 4);
+    let (code, said) =
+        run(&["validate", "gone.yaml", "large.yaml", "latin.yaml", "evil.yaml", "far.yaml", "good.yaml"]);
+    assert_eq!(code, 2);
+    for told in [
+        "gone.yaml: cannot be read",
+        "large.yaml: is larger than 4 MiB",
+        "latin.yaml:2:5: is no UTF-8 from here on",
+        "evil.yaml:18:10: repositories.lamp_notebooks: url",
+        "far.yaml:18:10: refused: url",
+        "good.yaml: Lighthouse",
+    ] {
+        assert!(said.contains(told), "{told}\n{said}");
+    }
+    let (_, said) = run(&["validate", "--json", "far.yaml", "latin.yaml"]);
+    let said: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(said[0]["refusals"][0]["line"], 18);
+    assert_eq!(said[0]["spec"]["checksum"], "absent");
+    assert_eq!(said[1]["spec"], Value::Null);
+    write("legacy.yaml", specs()["legacy"].as_bytes());
+    assert_eq!(run(&["validate", "legacy.yaml"]).0, 0);
+    assert_eq!(run(&["validate", "--strict", "legacy.yaml"]).0, 2);
+    assert_eq!(run(&["diff", "good.yaml", "good.yaml"]), (0, "both mean the same\n".to_owned()));
+    let (code, said) = run(&["diff", "--json", "good.yaml", "far.yaml"]);
+    let said: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((code, said["differences"][1]["path"].as_str()), (0, Some("repositories.lamp_notebooks.url")));
+    assert_eq!(run(&["diff", "good.yaml", "latin.yaml"]).0, 2);
 }

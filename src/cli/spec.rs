@@ -22,7 +22,7 @@ pub enum Spec {
 /// Carries it out.
 pub async fn spec(config: Option<&Path>, command: &Spec) -> Result<ExitCode, Trouble> {
     match command {
-        Spec::Read(command) => read::read(command),
+        Spec::Read(command) => read::carry_out(command),
         Spec::Image(command) => image::image(config, command).await,
     }
 }

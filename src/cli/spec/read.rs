@@ -10,7 +10,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::super::Trouble;
-use crate::core::mistake::{Mistake, lines};
+use crate::core::mistake::{Mistake, Place, lines, position};
 use crate::core::spec::checksum::Checksum;
 use crate::core::spec::policy::SpecPolicy;
 use crate::core::spec::yaml::MAX_BYTES;
@@ -47,7 +47,7 @@ pub enum ReadCommand {
 }
 
 /// Carries it out.
-pub fn read(command: &ReadCommand) -> Result<ExitCode, Trouble> {
+pub fn carry_out(command: &ReadCommand) -> Result<ExitCode, Trouble> {
     match command {
         ReadCommand::Validate { files, strict, dev, json } => {
             let mode = Mode { strict: *strict, dev: Some(*dev), variables: BTreeMap::new() };
@@ -64,7 +64,7 @@ fn validate(files: &[PathBuf], mode: &Mode, as_json: bool) -> Result<ExitCode, T
     let mut told = Vec::new();
     for file in files {
         let name = file.display().to_string();
-        let reading = Spec::read(&text(file)?, &name, mode);
+        let reading = read(file, mode);
         let refusals = reading.spec.as_ref().map(|spec| policy.judge(spec)).unwrap_or_default();
         has_mistakes |= !reading.mistakes.is_empty();
         has_refusals |= !refusals.is_empty();
@@ -147,22 +147,41 @@ fn diff(old: &Path, new: &Path, as_json: bool) -> Result<ExitCode, Trouble> {
 
 fn load(file: &Path) -> Result<Spec, Trouble> {
     // What is compared is what stands there, the overrides as such.
-    let mode = Mode { dev: Some(false), ..Mode::default() };
-    let reading = Spec::read(&text(file)?, &file.display().to_string(), &mode);
+    let reading = read(file, &Mode { dev: Some(false), ..Mode::default() });
     reading.spec.ok_or_else(|| Trouble::Usage(format!("this is no spec:\n{}", lines(&reading.mistakes))))
 }
 
-/// The text of a file, but no more of it than is looked at.
-fn text(file: &Path) -> Result<String, Trouble> {
-    let trouble = |error: std::io::Error| Trouble::Usage(format!("{}: {error}", file.display()));
+/// Reads a file, but no more of it than is looked at. One that cannot be read is a mistake like others, so that all files
+/// that were named are told of.
+fn read(file: &Path, mode: &Mode) -> Reading {
+    let name = file.display().to_string();
+    let mistake = |place: Place, text: String| Reading {
+        spec: None,
+        mistakes: vec![Mistake::new(place, text)],
+        warnings: Vec::new(),
+    };
     let mut bytes = Vec::new();
-    File::open(file).map_err(trouble)?.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(trouble)?;
-    if bytes.len() > MAX_BYTES {
-        // The end may be in the middle of a character; how it is refused does not depend on it.
-        return Ok(String::from_utf8_lossy(&bytes).into_owned());
+    let taken = File::open(file).and_then(|open| open.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes));
+    if let Err(error) = taken {
+        return mistake(Place::whole(&name), format!("cannot be read: {error}"));
     }
-    String::from_utf8(bytes).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        Trouble::Usage(format!("{}: is not UTF-8 from byte {at} on; save it as UTF-8", file.display()))
-    })
+    if bytes.len() > MAX_BYTES {
+        return mistake(
+            Place::whole(&name),
+            format!("is larger than {} MiB, which no spec is", MAX_BYTES >> 20),
+        );
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) => Spec::read(&text, &name, mode),
+        Err(error) => {
+            let end = error.utf8_error().valid_up_to();
+            let bytes = error.into_bytes();
+            let text = String::from_utf8_lossy(&bytes);
+            let (line, column) = position(&text, end);
+            mistake(
+                Place { file: name, line, column },
+                "is no UTF-8 from here on; save the file as UTF-8".to_owned(),
+            )
+        }
+    }
 }

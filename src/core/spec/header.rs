@@ -54,6 +54,22 @@ pub enum Environment {
     },
 }
 
+impl Environment {
+    /// The name of the kernel, unless it stands in a file that must be fetched first.
+    pub fn kernel_name(&self) -> Option<&str> {
+        match self {
+            Self::Python { kernel_name, .. } => Some(&kernel_name.text),
+            Self::Inline(inline) => Some(&inline.name.text),
+            Self::Uri(_) | Self::File { .. } => None,
+        }
+    }
+
+    /// A kernel of this name is that of the base environment.
+    pub fn is_base(kernel_name: &str) -> bool {
+        matches!(kernel_name, "python" | "python3")
+    }
+}
+
 /// An environment as mamba and conda take it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Inline {

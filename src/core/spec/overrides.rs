@@ -3,6 +3,8 @@
 //! They are laid over the tree before anything is read from it, so that whatever they bring is judged like the rest and
 //! mistakes in it point at where it stands.
 
+use std::collections::HashMap;
+
 use super::section::Section;
 use super::yaml::{Content, Entry, Node};
 
@@ -14,12 +16,15 @@ const LISTS: [&str; 5] = [
     "apt_packages",
 ];
 
+const SECTIONS: [&str; 5] =
+    ["environment_vars", "refdata_dependencies", "repositories", "system", "test_environment_vars"];
+
 /// Notes keys that must not stand in the two sections of overrides. Values are not looked at: they may be partial.
 pub fn check(top: &Section<'_>) {
     for key in ["dev_overrides", "deactivated_dev_overrides"] {
         let Some(section) = top.section_or_nothing(key) else { continue };
         section.know(&LISTS);
-        section.know(&["test_environment_vars", "repositories", "refdata_dependencies", "environment_vars"]);
+        section.know(&SECTIONS);
         section.know(&["override_pip_versions"]);
         if let Some(system) = section.section_or_nothing("system") {
             system.know(&["primary_repo", "date_updated"]);
@@ -44,75 +49,44 @@ pub fn check(top: &Section<'_>) {
 pub fn apply(root: &Node, dev: Option<bool>) -> (Node, bool) {
     let mut root = root.clone();
     let overrides = root.value("dev_overrides").filter(|node| !node.entries().is_empty()).cloned();
-    let Some(overrides) = overrides.filter(|_| dev.unwrap_or(true)) else { return (root, false) };
-    for entry in overrides.entries() {
-        let key = entry.key.as_str();
-        match key {
-            _ if entry.value.is_null() => {}
-            "repositories" => {
-                for repository in entry.value.entries() {
-                    lay(&mut root, &[key, &repository.key], repository);
-                }
-            }
-            "environment_vars" | "test_environment_vars" => lay(&mut root, &[key], entry),
-            "refdata_dependencies" => {
-                for part in entry.value.entries().iter().filter(|part| part.key != "remote_data") {
-                    lay(&mut root, &[key, &part.key], part);
-                }
-            }
-            "system" => {
-                for part in entry.value.entries() {
-                    match part.key.as_str() {
-                        "spi" | "nb-wrangler" => lay(&mut root, &[key, &part.key], part),
-                        "primary_repo" if !part.value.is_null() => {
-                            let own = Entry {
-                                value: Node { content: Content::Map(vec![part.clone()]), ..entry.value },
-                                ..entry.clone()
-                            };
-                            lay(&mut root, &[key], &own);
-                        }
-                        // nb-wrangler takes commands here and does nothing with them.
-                        _ => {}
-                    }
-                }
-            }
-            _ if LISTS.contains(&key) => replace(&mut root, entry),
-            _ => {}
+    let Some(mut overrides) = overrides.filter(|_| dev.unwrap_or(true)) else { return (root, false) };
+    let Content::Map(entries) = &mut overrides.content else { return (root, false) };
+    // What must not stand here was told of; some keys nb-wrangler takes and does nothing with; and nothing is no override.
+    let is_known = |key: &str| LISTS.contains(&key) || SECTIONS.contains(&key);
+    entries.retain(|entry| is_known(&entry.key) && !entry.value.is_null());
+    for entry in entries.iter_mut() {
+        let effective: &[&str] = match entry.key.as_str() {
+            "system" => &["spi", "nb-wrangler", "primary_repo"],
+            "refdata_dependencies" => &["install_files", "other_variables"],
+            _ => continue,
+        };
+        if let Content::Map(parts) = &mut entry.value.content {
+            parts.retain(|part| effective.contains(&part.key.as_str()) && !part.value.is_null());
         }
     }
+    // Down to the fields of a repository or tool, and no further: one set of reference data is replaced as a whole.
+    lay(&mut root, &overrides, 3);
     (root, true)
 }
 
-/// Puts every key of the map `from` into the map at the end of `path`, which is made where it is missing.
-fn lay(root: &mut Node, path: &[&str], from: &Entry) {
-    let mut target = root;
-    for key in path {
-        let Content::Map(entries) = &mut target.content else { return };
-        let at = entries.iter().position(|entry| entry.key == *key).unwrap_or_else(|| {
-            let value = Node { content: Content::Map(Vec::new()), ..from.value.clone() };
-            entries.push(Entry { key: (*key).to_owned(), span: from.span, value });
-            entries.len() - 1
-        });
-        let Some(entry) = entries.get_mut(at) else { return };
-        if entry.value.is_null() {
-            entry.value.content = Content::Map(Vec::new());
-        }
-        target = &mut entry.value;
-    }
-    let Content::Map(new) = &from.value.content else {
-        // What is no map is told of where it is read.
-        target.clone_from(&from.value);
-        return;
-    };
+/// Puts every key of the map `from` into the map `target`. Where both hold maps, down to `depth`, those are merged; all else,
+/// lists among them, is replaced.
+fn lay(target: &mut Node, from: &Node, depth: usize) {
+    let (Content::Map(entries), Content::Map(new)) = (&mut target.content, &from.content) else { return };
+    let mut places: HashMap<String, usize> =
+        entries.iter().enumerate().map(|(at, entry)| (entry.key.clone(), at)).collect();
     for entry in new {
-        replace(target, entry);
-    }
-}
-
-fn replace(map: &mut Node, entry: &Entry) {
-    let Content::Map(entries) = &mut map.content else { return };
-    match entries.iter_mut().find(|old| old.key == entry.key) {
-        Some(old) => old.clone_from(entry),
-        None => entries.push(entry.clone()),
+        let place = places.get(&entry.key).and_then(|at| entries.get_mut(*at));
+        let are_maps = |old: &Entry| {
+            matches!((&old.value.content, &entry.value.content), (Content::Map(_), Content::Map(_)))
+        };
+        match place {
+            Some(old) if depth > 1 && are_maps(old) => lay(&mut old.value, &entry.value, depth - 1),
+            Some(old) => old.clone_from(entry),
+            None => {
+                places.insert(entry.key.clone(), entries.len());
+                entries.push(entry.clone());
+            }
+        }
     }
 }

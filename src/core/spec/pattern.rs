@@ -10,7 +10,7 @@ use regex::{Regex, RegexBuilder};
 /// The longest pattern, in bytes.
 const LONGEST: usize = 4096;
 /// The memory of one pattern, in bytes.
-const LARGEST: usize = 1 << 20;
+const LARGEST: usize = 512 << 10;
 
 /// A pattern that can be looked for.
 #[derive(Debug, Clone)]
@@ -50,7 +50,8 @@ impl Pattern {
             return Err(Fault { at: 0, text: format!("a pattern has at most {LONGEST} bytes") });
         }
         let translated = Translation::new(text).run()?;
-        let regex = RegexBuilder::new(&translated).size_limit(LARGEST).nest_limit(50).build();
+        let regex =
+            RegexBuilder::new(&translated).size_limit(LARGEST).dfa_size_limit(LARGEST).nest_limit(50).build();
         match regex {
             Ok(regex) => Ok(Self { text: text.to_owned(), regex }),
             Err(regex::Error::CompiledTooBig(_)) => {

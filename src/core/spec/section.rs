@@ -36,6 +36,11 @@ impl Notes {
         }
     }
 
+    /// No more mistakes are kept, so that looking for what was meant is of no use.
+    pub fn is_full(&self) -> bool {
+        self.mistakes.borrow().len() >= MAX_NOTES
+    }
+
     /// Notes what is no mistake and should be known.
     pub fn warning(&self, name: &'static str, span: Span, text: impl Into<String>) {
         let mut warnings = self.warnings.borrow_mut();
@@ -214,7 +219,7 @@ impl<'s> Section<'s> {
         let unknown = self.entries().iter().filter(|entry| !asked.contains(entry.key.as_str()));
         let told = unknown.take(MAX_NOTES).map(|entry| {
             // Long keys are no misspellings, and comparing them would take long.
-            let near = if entry.key.len() > 64 {
+            let near = if entry.key.len() > 64 || self.notes.is_full() {
                 String::new()
             } else {
                 did_you_mean(&entry.key, asked.iter().copied())

@@ -1,10 +1,15 @@
 //! `selected_notebooks`: which files of which repository, and how they are tested.
 
+use std::collections::BTreeSet;
+
 use super::pattern::Pattern;
 use super::repositories::Repository;
 use super::section::{Section, quoted};
-use super::yaml::{Content, Node};
+use super::yaml::{Content, Entry, Node};
 use super::{Written, name};
+
+/// How many patterns a spec may have. Each costs memory, and time with each file.
+const MAX_PATTERNS: usize = 300;
 
 /// One choice of notebooks.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,14 +46,25 @@ impl Default for Tests {
 /// The section `selected_notebooks`.
 pub fn read(top: &Section<'_>, repositories: &[Repository]) -> Vec<Selection> {
     let Some(section) = top.section_or_nothing("selected_notebooks") else { return Vec::new() };
-    section
-        .named_sections()
-        .into_iter()
-        .filter_map(|(name, entry)| selection(name, entry, repositories))
-        .collect()
+    let patterns = |entry: &Entry| {
+        let lists =
+            ["include_subdirs", "exclude_subdirs"].into_iter().filter_map(|key| entry.value.value(key));
+        lists.map(|list| list.items().len()).sum::<usize>()
+    };
+    let count: usize = section.entries().iter().map(patterns).sum();
+    if count > MAX_PATTERNS {
+        section.mistake(
+            section.span,
+            format!("there are {count} patterns in all, and at most {MAX_PATTERNS} are taken"),
+        );
+        return Vec::new();
+    }
+    let known: BTreeSet<&str> = repositories.iter().map(|repository| repository.name.text.as_str()).collect();
+    let named = section.named_sections().into_iter();
+    named.filter_map(|(name, entry)| selection(name, entry, &known)).collect()
 }
 
-fn selection(name: Written, section: Section<'_>, repositories: &[Repository]) -> Option<Selection> {
+fn selection(name: Written, section: Section<'_>, known: &BTreeSet<&str>) -> Option<Selection> {
     let repository = section.required_text("repo");
     let root = section.text("root_directory");
     let include = patterns(&section, "include_subdirs");
@@ -57,12 +73,16 @@ fn selection(name: Written, section: Section<'_>, repositories: &[Repository]) -
     }
     let exclude = patterns(&section, "exclude_subdirs");
     let tests = section.section_or_nothing("tests").map(tests).unwrap_or_default();
-    if let Some(repository) = &repository
-        && !repositories.iter().any(|known| known.name.text == repository.text)
+    if let Some(repository) =
+        repository.as_ref().filter(|repository| !known.contains(repository.text.as_str()))
     {
-        let known = repositories.iter().map(|known| known.name.text.as_str()).filter(|name| name.len() <= 64);
-        let near = crate::core::mistake::did_you_mean(&repository.text, known.take(200));
-        let near = if repository.text.len() <= 64 { near } else { String::new() };
+        let is_short = |name: &&str| name.len() <= 64;
+        let near = Some(repository.text.as_str())
+            .filter(|name| is_short(name) && !section.notes.is_full())
+            .map(|wrong| {
+                crate::core::mistake::did_you_mean(wrong, known.iter().copied().filter(is_short).take(20))
+            });
+        let near = near.unwrap_or_default();
         section.mistake(
             repository.span,
             format!("repo {} is none of the repositories{near}", quoted(&repository.text)),

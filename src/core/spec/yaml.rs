@@ -3,12 +3,18 @@
 //! The one file that knows the parser. Scalars keep the text of the source, because `3.10` read as a number is `3.1`. A
 //! text from a stranger is bounded in every direction before it is trusted with memory or time.
 
+mod kind;
+mod node;
+
 use std::borrow::Cow;
 use std::collections::HashMap;
 
 use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, Span as EventSpan, StrInput, Tag};
 
 use crate::core::mistake::position;
+use kind::plain_kind;
+
+pub use node::{Content, Entry, Kind, Node, Scalar, Span};
 
 /// The largest file that is read, in bytes. Real specs have 80 KiB.
 pub const MAX_BYTES: usize = 4 << 20;
@@ -23,154 +29,6 @@ const MAX_TEXT: usize = 2 * MAX_BYTES;
 const MAX_ALIASES: usize = 1000;
 /// How many mistakes are told before reading ends.
 const MAX_MISTAKES: usize = 200;
-
-/// Where something stands: bytes `start..end` of the text; line and column, in characters, count from 1.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Span {
-    /// The first byte.
-    pub start: usize,
-    /// The byte after the last one.
-    pub end: usize,
-    /// Counted from 1.
-    pub line: usize,
-    /// Counted from 1.
-    pub column: usize,
-}
-
-/// A value with its place.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Node {
-    /// Where it stands. Of an alias: where the alias does.
-    pub span: Span,
-    /// What it is.
-    pub content: Content,
-}
-
-/// What a node is.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Content {
-    /// One value.
-    Scalar(Scalar),
-    /// Several values.
-    List(Vec<Node>),
-    /// Values under keys, in the order of the file.
-    Map(Vec<Entry>),
-}
-
-/// A key with its value.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Entry {
-    /// The key, as text.
-    pub key: String,
-    /// Where the key stands.
-    pub span: Span,
-    /// Its value.
-    pub value: Node,
-}
-
-/// A value that is no list and no map.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Scalar {
-    /// The text, without quotes and folds.
-    pub text: String,
-    /// What a YAML 1.2 parser takes it for.
-    pub kind: Kind,
-}
-
-/// What a scalar is to a YAML 1.2 parser that also knows dates. Whatever is quoted is text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// Text.
-    Text,
-    /// Nothing.
-    Null,
-    /// `true` or `false`.
-    Boolean(bool),
-    /// A number, whole or not.
-    Number,
-    /// A date, with or without a time.
-    Date,
-}
-
-impl Scalar {
-    /// Its text as a spec means it: what nb-wrangler would make of it, but that numbers keep the digits of the source.
-    pub fn meaning(&self) -> &str {
-        match self.kind {
-            Kind::Boolean(true) => "True",
-            Kind::Boolean(false) => "False",
-            Kind::Null => "",
-            Kind::Text | Kind::Number | Kind::Date => &self.text,
-        }
-    }
-}
-
-impl Node {
-    /// The value under `key`, if this is a map that has one.
-    pub fn value(&self, key: &str) -> Option<&Node> {
-        self.entries().iter().find(|entry| entry.key == key).map(|entry| &entry.value)
-    }
-
-    /// The value at the end of a path of keys.
-    pub fn at(&self, path: &[&str]) -> Option<&Node> {
-        path.iter().try_fold(self, |node, key| node.value(key))
-    }
-
-    /// Its keys and values; none if it is no map.
-    pub fn entries(&self) -> &[Entry] {
-        match &self.content {
-            Content::Map(entries) => entries,
-            _ => &[],
-        }
-    }
-
-    /// Its items; none if it is no list.
-    pub fn items(&self) -> &[Node] {
-        match &self.content {
-            Content::List(items) => items,
-            _ => &[],
-        }
-    }
-
-    /// What it is if it is a scalar.
-    pub fn scalar(&self) -> Option<&Scalar> {
-        match &self.content {
-            Content::Scalar(scalar) => Some(scalar),
-            _ => None,
-        }
-    }
-
-    /// Nothing is written there, or `null`.
-    pub fn is_null(&self) -> bool {
-        self.scalar().is_some_and(|scalar| scalar.kind == Kind::Null)
-    }
-
-    /// How many nodes it is made of, and of how many bytes of text.
-    fn weight(&self) -> (usize, usize) {
-        let sum =
-            |(nodes, text): (usize, usize), (more, longer): (usize, usize)| (nodes + more, text + longer);
-        match &self.content {
-            Content::Scalar(scalar) => (1, scalar.text.len()),
-            Content::List(items) => items.iter().map(Self::weight).fold((1, 0), sum),
-            Content::Map(entries) => {
-                entries.iter().map(|entry| sum(entry.value.weight(), (1, entry.key.len()))).fold((1, 0), sum)
-            }
-        }
-    }
-
-    fn move_to(&mut self, span: Span) {
-        self.span = span;
-        match &mut self.content {
-            Content::Scalar(_) => {}
-            Content::List(items) => items.iter_mut().for_each(|item| item.move_to(span)),
-            Content::Map(entries) => {
-                for entry in entries {
-                    entry.span = span;
-                    entry.value.move_to(span);
-                }
-            }
-        }
-    }
-}
 
 /// What a text holds.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -473,80 +331,6 @@ fn merge(entries: &mut Vec<Entry>, keys: &mut Keys, from: Node, mistakes: &mut V
         if !keys.contains_key(&entry.key) {
             keys.insert(entry.key.clone(), (entries.len(), true));
             entries.push(entry);
-        }
-    }
-}
-
-/// What a plain scalar is, by the rules of YAML 1.2 as nb-wrangler's reader keeps them.
-fn plain_kind(text: &str) -> Kind {
-    match text {
-        "" | "~" | "null" | "Null" | "NULL" => Kind::Null,
-        "true" | "True" | "TRUE" => Kind::Boolean(true),
-        "false" | "False" | "FALSE" => Kind::Boolean(false),
-        _ if is_whole(text) || is_fraction(text) => Kind::Number,
-        _ if is_date(text) => Kind::Date,
-        _ => Kind::Text,
-    }
-}
-
-fn unsigned(text: &str) -> &str {
-    text.strip_prefix(['-', '+']).unwrap_or(text)
-}
-
-fn all(text: &str, fits: impl Fn(char) -> bool) -> bool {
-    !text.is_empty() && text.chars().all(fits)
-}
-
-fn is_digit(sign: char) -> bool {
-    sign.is_ascii_digit() || sign == '_'
-}
-
-fn is_whole(text: &str) -> bool {
-    let text = unsigned(text);
-    let of_base = |prefix, base| {
-        text.strip_prefix(prefix).is_some_and(|rest| all(rest, |sign| sign.is_digit(base) || sign == '_'))
-    };
-    all(text, is_digit) && text != "_" || of_base("0b", 2) || of_base("0o", 8) || of_base("0x", 16)
-}
-
-fn is_fraction(text: &str) -> bool {
-    let text = unsigned(text);
-    if matches!(text, ".inf" | ".Inf" | ".INF" | ".nan" | ".NaN" | ".NAN") {
-        return true;
-    }
-    let (number, exponent) = match text.split_once(['e', 'E']) {
-        Some((number, exponent)) => (number, Some(unsigned(exponent))),
-        None => (text, None),
-    };
-    if exponent.is_some_and(|exponent| !all(exponent, |sign| sign.is_ascii_digit())) {
-        return false;
-    }
-    let begins = |text: &str| text.starts_with(|sign: char| sign.is_ascii_digit()) && all(text, is_digit);
-    match number.split_once('.') {
-        Some(("", after)) => all(after, is_digit),
-        Some((before, after)) => begins(before) && (after.is_empty() || all(after, is_digit)),
-        None => exponent.is_some() && begins(number),
-    }
-}
-
-/// `2026-04-13`, alone or followed by a time.
-fn is_date(text: &str) -> bool {
-    let (date, time) = match text.split_once(['T', 't', ' ', '\t']) {
-        Some((date, time)) => (date, Some(time.trim_start())),
-        None => (text, None),
-    };
-    let parts: Vec<&str> = date.split('-').collect();
-    let [year, month, day] = parts[..] else { return false };
-    let digits = |text: &str| all(text, |sign| sign.is_ascii_digit());
-    if year.len() != 4 || !digits(year) || !digits(month) || !digits(day) {
-        return false;
-    }
-    match time {
-        None => month.len() == 2 && day.len() == 2,
-        Some(time) => {
-            let is_of_time =
-                |sign: char| sign.is_ascii_digit() || matches!(sign, ':' | '.' | '+' | '-' | 'Z' | ' ');
-            month.len() <= 2 && day.len() <= 2 && time.matches(':').count() >= 2 && all(time, is_of_time)
         }
     }
 }

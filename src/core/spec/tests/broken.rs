@@ -698,6 +698,27 @@ fn what_is_too_deep_too_large_or_too_much_is_refused_at_once() {
     check(&large, &["s:1:1: the file has 52428800 bytes, and at most 4 MiB are read"]);
 }
 
+/// Names stand in messages outside of quotes; no terminal obeys them there.
+#[test]
+fn names_in_messages_are_neutral() {
+    check(
+        &changed(
+            "  notes:\n    url",
+            "  \"\\e[2J\\u202e\":\n    x: 1\n    url: https://github.com/a/b\n  notes:\n    url",
+        ),
+        &["s:11:5: repositories.\\u{1b}[2J\\u{202e}: unknown key \"x\""],
+    );
+}
+
+#[test]
+fn patterns_are_counted_before_any_is_made() {
+    let list = vec!["'\\w{40}'"; 301].join(", ");
+    check(
+        &changed("    include_subdirs:\n      - .\n", &format!("    include_subdirs: [{list}]\n")),
+        &["s:13:1: selected_notebooks: there are 301 patterns in all, and at most 300 are taken"],
+    );
+}
+
 /// Each of these took a time that grows with the square of their length in some reader.
 #[test]
 fn a_full_file_of_anything_is_read_in_time_that_grows_with_it() {
@@ -719,6 +740,9 @@ fn a_full_file_of_anything_is_read_in_time_that_grows_with_it() {
         ("x: [", "a, "),
         ("x: {", "a, "),
         ("repositories: {r: {url: u, ref: \"", "${a:-"),
+        ("a: 1\n", "a: 1\n"),
+        ("<<: {a: 1}\n", "<<: {a: 1}\n"),
+        ("selected_notebooks:\n", " a: {repo: b, include_subdirs: []}\n"),
     ] {
         let mut text = begin.to_owned();
         while text.len() < size {
@@ -727,4 +751,9 @@ fn a_full_file_of_anything_is_read_in_time_that_grows_with_it() {
         read(&text);
         read(&(text + "\"}}\n"));
     }
+    // Every key another one, in the spec and in what is laid over it.
+    let names = |value: &str| (0..15_000).map(|n| format!("  k{n}: {value}\n")).collect::<String>();
+    let variables = format!("environment_vars:\n{0}dev_overrides:\n environment_vars:\n{0}", names("v"));
+    read(&changed("extra_pip_packages:\n", &format!("{variables}extra_pip_packages:\n")));
+    read(&format!("repositories:\n{0}selected_notebooks:\n{0}", names("{repo: x, url: y}")));
 }

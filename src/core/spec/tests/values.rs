@@ -96,15 +96,21 @@ fn anchors_and_merged_maps_are_written_out() {
 #[test]
 fn the_other_ways_to_an_environment_are_read() {
     let without = changed("  kernel_name: alpha\n", "").replace("  python_version: '3.12'\n", "");
-    let uri = good(&without.replace("repositories:", "environment_spec: {uri: env/e.yml}\nrepositories:"));
-    assert!(matches!(uri.environment, Environment::Uri(uri) if uri.text == "env/e.yml"));
+    let uri = good(&without.replace("repositories:", "environment_spec: {uri: env/e.yml}\nrepositories:"))
+        .environment;
+    assert!(matches!(&uri, Environment::Uri(uri) if uri.text == "env/e.yml"));
     let file = good(
         &without.replace("repositories:", "environment_spec: {repo: notes, path: e.yml}\nrepositories:"),
-    );
-    assert!(matches!(file.environment, Environment::File { path, .. } if path.text == "e.yml"));
+    )
+    .environment;
+    assert!(matches!(&file, Environment::File { path, .. } if path.text == "e.yml"));
     let inline =
         "---\nname: env\nchannels: [conda-forge]\ndependencies:\n  - python=3.11\n  - pip: [rich==13.7.0]\n";
-    let Environment::Inline(inline) = good(&format!("{without}{inline}")).environment else { panic!() };
+    assert_eq!((uri.kernel_name(), file.kernel_name()), (None, None), "it stands in the file");
+    let environment = good(&format!("{without}{inline}")).environment;
+    assert_eq!(environment.kernel_name(), Some("env"));
+    assert!(Environment::is_base("python3") && !Environment::is_base("env"));
+    let Environment::Inline(inline) = environment else { panic!() };
     assert_eq!(
         (inline.name.text.as_str(), texts(&inline.dependencies), texts(&inline.pip)),
         ("env", vec!["python=3.11"], vec!["rich==13.7.0"])
