@@ -16,8 +16,9 @@ pub mod ledger;
 pub mod authorise;
 pub mod policy;
 
-pub mod curated;
 pub mod image_name;
+
+pub mod curated;
 pub mod notebook;
 pub mod plan;
 pub mod run;
