@@ -6,7 +6,7 @@
 //! - `image` makes the bytes, the same on every machine; `layers` reads those that others made.
 //!
 //! The names and their order are the core's (`core::image_name`). Why no library speaks the protocol is told in
-//! `docs/decisions/0006-own-registry-client.md`.
+//! `docs/decisions/0007-own-registry-client.md`.
 
 mod image;
 mod layers;
