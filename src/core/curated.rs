@@ -17,6 +17,7 @@ pub use source::SourceFault;
 use source::{Entry, Source};
 pub use value::Value;
 
+use crate::core::image_name::{NameError, NameParts, Tag};
 use crate::core::time::Time;
 
 /// A curated spec.
@@ -39,6 +40,17 @@ pub enum CurateError {
     /// There is no place for what docent has to write.
     #[error("the spec has no map `system`, where date and checksum go")]
     NoSystem,
+}
+
+/// Why a spec has no name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NameFault {
+    /// It is no YAML that docent reads.
+    #[error(transparent)]
+    Source(#[from] SourceFault),
+    /// What it says makes no name.
+    #[error(transparent)]
+    Name(#[from] NameError),
 }
 
 /// Whether a file fits its checksum.
@@ -82,6 +94,20 @@ pub fn verify(text: &str) -> Result<Verified, CurateError> {
         true => Ok(Verified::Fits),
         false => Ok(Verified::Differs { stored: stored.to_owned(), computed }),
     }
+}
+
+/// The tag that the image of a spec has without its run number.
+pub fn spec_tag(text: &str, is_development: bool) -> Result<Tag, NameFault> {
+    let source = Source::read(text)?;
+    let value = |key: &str| source.entry(&["image_spec_header", key]).and_then(|entry| entry.value.as_text());
+    let overrides = source.entry(&["dev_overrides"]).and_then(|entry| entry.value.entries());
+    let parts = NameParts {
+        image_name: value("image_name").unwrap_or_default(),
+        is_development: is_development && overrides.is_some_and(|entries| !entries.is_empty()),
+        valid_on: value("valid_on"),
+        expires_on: value("expires_on"),
+    };
+    Ok(parts.spec_tag()?)
 }
 
 fn hash(text: &str) -> String {

@@ -21,6 +21,7 @@ pub mod curated;
 pub mod environment;
 pub mod image_name;
 pub mod meaning;
+
 pub mod notebook;
 pub mod plan;
 pub mod reuse;

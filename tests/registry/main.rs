@@ -155,6 +155,21 @@ async fn the_command_line_publishes_lists_and_reads() {
     let (code, _, told) = with(&[&["pull", "_1", "there/below"][..], &home].concat());
     assert!(code == 2 && told.contains("exists already"), "{told}");
 
+    // Without a name it has its own, which says whether it is for development.
+    let named =
+        "image_spec_header:\n  image_name: Nova 1\n  valid_on: 2026-04-06\ndev_overrides:\n  system: {}\n";
+    std::fs::write(desk.path().join("named.yaml"), named).unwrap();
+    let place = format!("{at}/astro/images");
+    for (flags, name) in
+        [(&[][..], "nbs_Nova-1_prod_20260406-undef_1"), (&["--dev"][..], "nbs_Nova-1_dev_20260406-undef_1")]
+    {
+        let (code, out, told) = with(&[&["publish", "named.yaml", "--to", &place][..], flags].concat());
+        assert_eq!(code, 0, "{told}");
+        assert!(out.starts_with(&format!("{place}:{name} (sha256:")), "{out}");
+    }
+    let (code, _, told) = with(&["publish", "spec.yaml", "--to", &place]);
+    assert!(code == 2 && told.contains("spec.yaml: ") && told.contains("must begin with two"), "{told}");
+
     std::fs::write(desk.path().join("wrong"), format!("{LOGIN}:another-password")).unwrap();
     let (code, _, told) = run(&["cat", &format!("{to}_1"), "--credential", "./wrong"]);
     assert!(code == 3 && told.contains("the credential is refused"), "{told}");

@@ -10,7 +10,7 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 /// Says that a test does not run for want of something, or fails where `DOCENT_REQUIRE` lists that thing:
-/// `engine,sandbox,gitea,browser,nix,git,registry,skopeo,wrangler`.
+/// `engine,sandbox,gitea,browser,nix,git,nb-wrangler,registry,skopeo`.
 #[track_caller]
 pub fn not_run(what: &str, why: &str) {
     let required = std::env::var("DOCENT_REQUIRE").unwrap_or_default();
@@ -37,6 +37,6 @@ pub fn wrangler() -> Option<std::path::PathBuf> {
     if program.is_file() {
         return Some(program);
     }
-    not_run("wrangler", "no nb-wrangler (scripts/setup wrangler installs it)");
+    not_run("nb-wrangler", "no nb-wrangler (scripts/setup wrangler installs it)");
     None
 }

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::Trouble;
 use crate::config;
+use crate::core::curated::spec_tag;
 use crate::core::image_name::{Home, NameError, Tag, Wanted, Which};
 use crate::publish::{
     Access, Credential, Found, MAX_SPEC, Place, PublishError, PublishErrorKind, Registry, SPEC_PATH, build,
@@ -55,9 +56,13 @@ pub enum ImageCommand {
     Publish {
         /// The spec.
         file: PathBuf,
-        /// REGISTRY/PROJECT:NAME; the next free run number is added to the name.
+        /// REGISTRY/PROJECT, or REGISTRY/PROJECT:NAME to give it another name than its own; the next free run number is
+        /// added to it.
         #[arg(long, value_name = "NAME")]
         to: String,
+        /// It was curated in development mode: its own name says so if it has overrides for that.
+        #[arg(long)]
+        dev: bool,
         /// Take the name as it is, without a run number. One that names another image is left alone.
         #[arg(long)]
         exact: bool,
@@ -124,8 +129,9 @@ pub async fn image(config: Option<&Path>, command: &ImageCommand) -> Result<Exit
                 println!("{} from {place}:{tag} ({})", file.display(), found.digest);
             }
         }
-        ImageCommand::Publish { file, to, exact, alias, annotation, json, there } => {
+        ImageCommand::Publish { file, to, dev, exact, alias, annotation, json, there } => {
             let spec = read(file)?;
+            let to = &with_name(to, file, &spec, *dev)?;
             let wanted = there.wanted(to)?;
             let Which::Tag(name) = &wanted.which else {
                 let why = format!("--to {to}: write the whole name, as REGISTRY/PROJECT:NAME");
@@ -215,6 +221,18 @@ fn credential(named: Option<&Path>, text: &str) -> Result<Credential, Trouble> {
         Ok(secret) => Ok(Credential::read(&secret)),
         Err(error) => Err(Trouble::Usage(format!("{error}; a file is written with a slash, as ./token"))),
     }
+}
+
+/// Adds the spec's own name where none was given.
+fn with_name(to: &str, file: &Path, spec: &[u8], dev: bool) -> Result<String, Trouble> {
+    let has_tag = to.rsplit('/').next().is_some_and(|last| last.contains(':'));
+    if has_tag || !to.contains('/') {
+        return Ok(to.to_owned());
+    }
+    let wrong = |why: String| Trouble::Usage(format!("{}: {why}", file.display()));
+    let text = std::str::from_utf8(spec).map_err(|error| wrong(error.to_string()))?;
+    let tag = spec_tag(text, dev).map_err(|fault| wrong(fault.to_string()))?;
+    Ok(format!("{to}:{tag}"))
 }
 
 fn annotations(texts: &[String]) -> Result<BTreeMap<String, String>, Trouble> {
