@@ -284,7 +284,7 @@ fn value(node: &Node) -> Value {
 fn nb_wrangler_judges_reads_and_selects_alike() {
     let python = match judge() {
         Ok(python) => python,
-        Err(why) => return not_run("wrangler", &why),
+        Err(why) => return not_run("nb-wrangler", &why),
     };
     let desk = tempfile::tempdir().unwrap();
     let specs = specs();

@@ -13,7 +13,7 @@ use serde_json::Value;
 use tower::ServiceExt;
 
 use docent::core::event::{Ask, Event};
-use docent::core::id::RunId;
+use docent::core::id::{BranchId, RunId};
 use docent::core::outcome::{Outcome, TestResult};
 use docent::core::run::{Party, Request as RunRequest, Trigger};
 use docent::web;
@@ -420,6 +420,40 @@ async fn health_is_for_monitors() {
     assert_eq!(health["polls"][0]["failures"], 1);
 }
 
+/// A run of a watched branch, pushed to by somebody with an odd taste in names.
+fn pushed() -> Event {
+    let branch = BranchId { repository: pages::repository(), name: format!("release/1{HOSTILE}") };
+    let rule = format!("a push to release/1 changed {HOSTILE}");
+    let request = RunRequest {
+        pull: None,
+        place: "astro/notebooks".into(),
+        sha: Some(pages::sha('f')),
+        base: None,
+        is_untrusted: false,
+        recipe: None,
+        options: Default::default(),
+        only: vec![],
+        trigger: Trigger::Push { branch, changed: vec![HOSTILE.into()], rule },
+        by: Party::Docent,
+    };
+    Event::OperatorAsked { ask: Ask::Run { request: Box::new(request) } }
+}
+
+#[tokio::test]
+async fn a_run_of_a_branch_is_shown_by_its_branch() {
+    let museum = Museum::filled().await;
+    museum.step(pushed()).await;
+    let router = web::router(museum.pages());
+    for path in ["/", "/runs", "/runs/5"] {
+        let page = read(&router, path).await.body;
+        assert_tame(path, &page);
+        assert!(page.contains("release/1"), "{path}");
+    }
+    let page = read(&router, "/runs/5").await.body;
+    assert!(page.contains("after a push") && page.contains("a push to release/1 changed"), "{page}");
+    assert!(page.contains("trusted") && !page.contains("untrusted: from a pull request"));
+}
+
 #[tokio::test]
 async fn result_json_keeps_its_schema_in_every_phase() {
     let museum = Museum::filled().await;
@@ -437,6 +471,7 @@ async fn result_json_keeps_its_schema_in_every_phase() {
     };
     museum.step(Event::OperatorAsked { ask: Ask::Run { request: Box::new(request) } }).await;
     museum.step(Event::OperatorAsked { ask: Ask::Cancel { run: RunId(3) } }).await;
+    museum.step(pushed()).await;
     let router = web::router(museum.pages());
 
     let schema: Value = serde_json::from_str(include_str!("../docs/schema/result.schema.json")).unwrap();
@@ -445,7 +480,7 @@ async fn result_json_keeps_its_schema_in_every_phase() {
     compiler.add_resource("urn:docent:result:1", schema).unwrap();
     let mut schemas = boon::Schemas::new();
     let result = compiler.compile("urn:docent:result:1", &mut schemas).unwrap();
-    for run in 1..=5 {
+    for run in 1..=6 {
         let answer = read(&router, &format!("/runs/{run}/result.json")).await;
         assert_eq!(answer.header("content-type"), "application/json");
         let document: Value = serde_json::from_str(&answer.body).unwrap();

@@ -2,6 +2,7 @@
 //! neither is a reason to test anything.
 
 use super::notebook;
+use super::spec::{Mode, Spec};
 
 /// Whether `path` can be changed without changing what it means, so that its content has to be looked at.
 pub fn has_meaning_free_parts(path: &str) -> bool {
@@ -37,9 +38,11 @@ fn is_spec(path: &str) -> bool {
     path.ends_with(".yaml") || path.ends_with(".yml")
 }
 
-/// The identity of what a spec means; none for a file that is no spec. Specs are not read yet, so their bytes decide.
-fn spec_digest(_spec: &[u8]) -> Option<String> {
-    None
+/// The identity of what a spec means; none for a file that is no spec.
+fn spec_digest(spec: &[u8]) -> Option<String> {
+    // What its overrides say counts whether or not they apply to a run.
+    let mode = Mode { dev: Some(false), ..Mode::default() };
+    Some(Spec::read(std::str::from_utf8(spec).ok()?, "", &mode).spec?.digest())
 }
 
 #[cfg(test)]

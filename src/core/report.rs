@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use super::ledger::{Entry, Fate};
 use super::neutral;
 use super::outcome::{Outcome, TestResult};
-use super::run::{Attempt, Phase, Run, TierRun};
+use super::run::{Attempt, Phase, Run, TierRun, Trigger};
 use super::time::{for_people, length_for_people};
 use super::verdict::Verdict;
 use super::world::Pull;
@@ -339,9 +339,13 @@ fn write_rest(text: &mut String, run: &Run) {
 fn write_offer(text: &mut String, view: &View<'_>, offer: &Run) {
     let sha = offer.request.sha.as_ref().and_then(|sha| sha.as_str().get(..12)).unwrap_or_default();
     let until = offer.expires_at.map(for_people).unwrap_or_default();
+    let why = match &offer.request.trigger {
+        Trigger::Push { rule, .. } => format!(" ({})", neutral::inline(rule, 300)),
+        Trigger::Comment { .. } | Trigger::CommandLine => String::new(),
+    };
     let _ = writeln!(
         text,
-        "\n**Offer {}**: {} asks to run `{sha}`{}. Somebody who may can write `{} {sha}` until {until}.",
+        "\n**Offer {}**: {} asks to run `{sha}`{}{why}. Somebody who may can write `{} {sha}` until {until}.",
         offer.id,
         neutral::inline(offer.request.by.name(), 60),
         asked_for(offer),

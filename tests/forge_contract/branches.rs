@@ -75,3 +75,19 @@ pub async fn a_pull_request_tells_where_it_left_its_base(site: &Site) {
     assert_ne!(left, moved);
     assert!(seen.is_of_its_repository());
 }
+
+/// Whoever may read can push to `refs/for/…`; the forge then shows the repository itself as the head's.
+pub async fn code_pushed_for_review_is_a_strangers(site: &Site) {
+    if !site.takes_pushes_for_review() {
+        println!("not run: this forge takes no pushes for review");
+        return;
+    }
+    let scene = Scene::set(site).await;
+    let stranger = site.person("stranger").await;
+    let files = [("notes.txt", "idea")];
+    let head = site.push_files(&stranger, &scene.repository, "refs/for/main/idea", &files).await;
+    let mut eye = scene.watch().await;
+    let seen = eye.until_pull("pull request", 1, |pull| pull.head.as_str() == head).await;
+    assert!(!seen.is_of_its_repository(), "{seen:#?}");
+    println!("{seen:#?}");
+}

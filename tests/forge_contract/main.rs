@@ -96,6 +96,7 @@ contract! {
         proof::an_administrator_is_named,
         proof::a_bad_token_is_refused,
         watching::one_poll_serves_all_repositories_of_an_owner,
+        branches::code_pushed_for_review_is_a_strangers,
         heads::a_fork_is_seen_and_fetched,
         heads::a_deleted_fork_closes,
         examining::a_review_has_its_place_in_the_record,

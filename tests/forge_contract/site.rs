@@ -115,6 +115,11 @@ impl Site {
         }
     }
 
+    /// Whether pushing to `refs/for/…` opens a pull request.
+    pub fn takes_pushes_for_review(&self) -> bool {
+        matches!(self.place, Place::Gitea(_))
+    }
+
     /// Whether what is made there has to be removed again by hand.
     pub fn is_live(&self) -> bool {
         matches!(self.place, Place::Live(_))

@@ -202,7 +202,8 @@ impl Api {
         // Two pushes of the same change are two commits even within one second.
         let message = format!("Change {}", self.mark());
         git(&["commit", "--quiet", "--allow-empty", "--message", &message]);
-        let to = format!("{}HEAD:refs/heads/{}", if push.force { "+" } else { "" }, push.branch);
+        let place = if push.branch.starts_with("refs/") { "" } else { "refs/heads/" };
+        let to = format!("{}HEAD:{place}{}", if push.force { "+" } else { "" }, push.branch);
         git(&["push", "--quiet", &remote, &to]);
         git(&["rev-parse", "HEAD"])
     }

@@ -10,9 +10,11 @@ use super::row::{NAME, RunRow};
 use super::{Frame, Moment, count, page};
 use crate::core::decide::is_lapsed;
 use crate::core::event::Heartbeat;
+use crate::core::id::BranchId;
 use crate::core::pull::Repository;
 use crate::core::run::{Phase, Run};
 use crate::core::time::{Duration, Time, length_for_people};
+use crate::core::world::Branch;
 use crate::store::{Open, PollRow};
 use crate::web::badge::Badge;
 use crate::web::problem::Problem;
@@ -89,7 +91,7 @@ pub async fn overview(State(site): State<Arc<Site>>) -> Result<Response, Problem
             .chain(&about.warnings)
             .map(|warning| Shown::line(warning, 600))
             .collect(),
-        sources: sources(store.polls().await?, store.repositories().await?, now),
+        sources: sources(store.polls().await?, store.repositories().await?, &store.branches().await?, now),
         live: live.map(|run| RunRow::new(run, now)).collect(),
         waiting: waiting(&open, about.slots, now),
         offers: offers.map(|run| RunRow::new(run, now)).collect(),
@@ -108,6 +110,7 @@ pub async fn overview(State(site): State<Arc<Site>>) -> Result<Response, Problem
 fn sources(
     polls: Vec<PollRow<Heartbeat>>,
     repositories: Vec<(String, Repository)>,
+    branches: &[(BranchId, Branch)],
     now: Time,
 ) -> Vec<Source> {
     let mut names: Vec<String> = polls.iter().map(|poll| poll.forge.clone()).collect();
@@ -117,7 +120,8 @@ fn sources(
     let source = |name: String| {
         let poll = polls.iter().find(|poll| poll.forge == name);
         let of_forge = repositories.iter().filter(|(_, repository)| repository.id.forge == name);
-        let watched: Vec<Watched> = of_forge.map(|(name, repository)| watched(name, repository)).collect();
+        let watched: Vec<Watched> =
+            of_forge.map(|(name, repository)| watched(name, repository, branches)).collect();
         let last = poll.and_then(|poll| poll.last.as_ref());
         let failures = last.map_or(&[][..], |last| last.failures.as_slice());
         Source {
@@ -158,8 +162,13 @@ fn health(poll: Option<&PollRow<Heartbeat>>, now: Time) -> Badge {
     }
 }
 
-fn watched(name: &str, repository: &Repository) -> Watched {
-    let mut notes = Vec::new();
+fn watched(name: &str, repository: &Repository, branches: &[(BranchId, Branch)]) -> Watched {
+    let of_here = branches.iter().filter(|(id, _)| id.repository == repository.id);
+    let note = |(id, known): &(BranchId, Branch)| {
+        let at = known.head.as_ref().map_or("not there", |sha| sha.short());
+        Shown::line(&format!("{} at {at}", id.name), NAME)
+    };
+    let mut notes: Vec<Shown> = of_here.take(10).map(note).collect();
     if repository.name != name {
         notes.push(Shown::line(&format!("configured as {name}"), NAME + 20));
     }
