@@ -4,6 +4,7 @@ mod commands;
 mod forge;
 mod repository;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +16,7 @@ use crate::core::mistake::{Mistake, Place, did_you_mean, lines, position};
 use crate::core::policy::Allow;
 use crate::core::reader::{Source, Table};
 use crate::core::recipe::{Overrides, Settings};
+use crate::core::spec::policy::SpecPolicy;
 use crate::core::time::Duration;
 
 /// A configuration is written by hand; what is larger is something else.
@@ -120,6 +122,8 @@ pub struct Config {
     pub offer_lifetime: Duration,
     /// Runs of one repository that may wait.
     pub queue_limit: usize,
+    /// What specs may make this docent do.
+    pub specs: SpecPolicy,
     /// Environments that are kept for later runs; 0: none.
     pub environments: usize,
     /// The shortest time between two edits of a comment.
@@ -246,6 +250,7 @@ fn read(source: &Source<'_>, name: &str) -> Config {
         slots,
         grammar: commands::grammar(&table),
         environments,
+        specs: specs(&table),
         offer_lifetime,
         queue_limit,
         report_interval,
@@ -330,6 +335,23 @@ fn executor(table: &Table<'_, '_, '_>) -> (ExecutorKind, Option<String>, usize, 
 
 fn whole(table: &Table<'_, '_, '_>, key: &str, least: u64, most: u64) -> Option<usize> {
     table.number(key, least, most).and_then(|number| usize::try_from(number).ok())
+}
+
+/// What specs may make docent do.
+fn specs(table: &Table<'_, '_, '_>) -> SpecPolicy {
+    let mut policy = SpecPolicy::default();
+    let Some(table) = table.table("specs") else { return policy };
+    let texts = |key: &str| -> Option<BTreeSet<String>> {
+        table.texts(key).map(|list| list.into_iter().map(|(text, _)| text).collect())
+    };
+    policy.hosts = texts("hosts").unwrap_or(policy.hosts);
+    policy.package_options = texts("package_options").unwrap_or(policy.package_options);
+    policy.local_packages = table.flag("local_packages").unwrap_or(policy.local_packages);
+    if table.flag("plain_http").unwrap_or(false) {
+        policy.schemes.insert("http".to_owned());
+    }
+    table.close();
+    policy
 }
 
 struct Limits {

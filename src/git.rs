@@ -16,6 +16,7 @@
 mod compare;
 mod error;
 mod program;
+mod refs;
 mod tree;
 
 use std::ffi::OsStr;
@@ -175,6 +176,19 @@ impl Git {
     }
 }
 
+impl FetchSource {
+    fn check(&self) -> Result<(), GitError> {
+        let other = |detail: String| Err(GitError::Other { detail });
+        if !matches!(self.url.scheme(), "http" | "https") {
+            return other(format!("{:?} is not fetched from: http and https only", self.url.scheme()));
+        }
+        if !self.url.username().is_empty() || self.url.password().is_some() {
+            return other("a repository's address must not contain a user name or password".to_owned());
+        }
+        Ok(())
+    }
+}
+
 /// One fetch under way.
 struct Fetch<'a> {
     source: &'a FetchSource,
@@ -200,12 +214,7 @@ impl<'a> Fetch<'a> {
         if !is_full_sha(sha) {
             return Err(other(format!("{sha:?} is no full SHA in lower case")));
         }
-        if !matches!(source.url.scheme(), "http" | "https") {
-            return Err(other(format!("{:?} is not fetched from: http and https only", source.url.scheme())));
-        }
-        if !source.url.username().is_empty() || source.url.password().is_some() {
-            return Err(other("a repository's address must not contain a user name or password".to_owned()));
-        }
+        source.check()?;
         if let Some(name) = &source.fallback_ref
             && !is_plain_ref(name)
         {

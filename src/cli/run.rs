@@ -45,6 +45,9 @@ pub struct RunHere {
     /// Only notebooks that fit this pattern.
     #[arg(long)]
     notebooks: Option<String>,
+    /// The spec to curate, by its path in the repository, where there are several.
+    #[arg(long, value_name = "PATH")]
+    spec: Option<String>,
     /// Ignore results that could be reused.
     #[arg(long)]
     full: bool,
@@ -172,6 +175,7 @@ fn request(arguments: &RunHere) -> Result<Request, Trouble> {
             extra_tests: arguments.extra_tests,
             tiers: arguments.tier.clone(),
             notebooks: arguments.notebooks.clone(),
+            spec: arguments.spec.clone(),
             full: arguments.full,
             sha: None,
         },

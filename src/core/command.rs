@@ -172,6 +172,9 @@ pub struct TestOptions {
     pub tiers: Vec<String>,
     /// Only notebooks whose path matches this glob (checked to be one; `*` stops at `/`, `**` does not).
     pub notebooks: Option<String>,
+    /// The spec to curate, by its path, where the repository has several.
+    #[serde(default)]
+    pub spec: Option<String>,
     /// Ignore results that could be reused.
     pub full: bool,
     /// The commit meant, if one was named.

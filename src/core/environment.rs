@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::id::RunId;
-use super::run::Run;
+use super::run::{Kept, Run};
 use super::time::Time;
 
 /// An environment that stays with the executor.
@@ -37,17 +37,17 @@ pub struct EnvironmentUse {
 pub fn key(run: &Run) -> Option<String> {
     let recipe = run.recipe.as_ref()?;
     let image = recipe.image_identity.as_ref()?;
-    let lock = lock(run)?;
+    let lock = &lock(run)?.digest;
     let trust = if run.request.is_untrusted { "untrusted" } else { "trusted" };
     Some(digest(&["docent.environment.1", trust, image, &recipe.digest, &recipe.settings_digest, lock]))
 }
 
-/// The digest of the lock that a tier of this run has left.
-fn lock(run: &Run) -> Option<&str> {
+/// The lock that a tier of this run has left.
+pub fn lock(run: &Run) -> Option<&Kept> {
     run.tiers.iter().find_map(|tier| {
         let name = tier.tier.lock.as_ref()?;
         let attempt = tier.attempts.last()?;
-        attempt.artifacts.iter().find(|kept| kept.name == *name).map(|kept| kept.digest.as_str())
+        attempt.artifacts.iter().find(|kept| kept.name == *name)
     })
 }
 

@@ -18,6 +18,7 @@ pub mod authorise;
 pub mod policy;
 
 pub mod curated;
+pub mod curation;
 pub mod environment;
 pub mod image_name;
 pub mod meaning;

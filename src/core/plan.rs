@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::command::TestOptions;
+use super::curation::Curation;
 use super::outcome::TestResult;
 use super::recipe::{Recipe, TestSet, Tier};
 use super::reuse::Prints;
@@ -19,6 +20,12 @@ pub struct Plan {
     pub requirements: Vec<String>,
     /// What the built-in tier `validate` found, one a notebook.
     pub findings: Vec<TestResult>,
+    /// The spec under curation; none for a plain repository.
+    #[serde(default)]
+    pub curation: Option<Curation>,
+    /// What was found leaves nothing to run: after the built-in tier, the others stay unverified.
+    #[serde(default)]
+    pub is_unusable: bool,
     /// What the tests see of the commit.
     #[serde(default)]
     pub prints: Prints,

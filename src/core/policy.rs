@@ -8,6 +8,7 @@ use super::command::Grammar;
 use super::id::RepositoryId;
 use super::pull::Permission;
 use super::recipe::Recipes;
+use super::spec::policy::SpecPolicy;
 use super::time::Duration;
 
 /// One line of `allow`.
@@ -58,6 +59,8 @@ pub struct Policy {
     pub queue_limit: usize,
     /// Environments that are kept for later runs.
     pub environments: usize,
+    /// What specs may make this docent do.
+    pub specs: SpecPolicy,
     /// How long an offer stands.
     pub offer_lifetime: Duration,
     /// The shortest time between two edits of one comment.

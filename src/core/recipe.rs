@@ -100,6 +100,9 @@ pub struct Recipe {
     pub description: String,
     /// Path patterns; a repository with a matching file is of this kind.
     pub detect: Vec<String>,
+    /// Path patterns of specs that it curates; none: it works on plain repositories only.
+    #[serde(default)]
+    pub specs: Vec<String>,
     /// The image in which its tiers run.
     pub image: String,
     /// Handed to the steps as they are.

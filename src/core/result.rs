@@ -87,6 +87,7 @@ struct Options<'a> {
     extra_tests: bool,
     tiers: &'a [String],
     notebooks: Option<&'a str>,
+    spec: Option<&'a str>,
     full: bool,
 }
 
@@ -179,6 +180,7 @@ fn options(options: &TestOptions) -> Options<'_> {
         extra_tests: options.extra_tests,
         tiers: &options.tiers,
         notebooks: options.notebooks.as_deref(),
+        spec: options.spec.as_deref(),
         full: options.full,
     }
 }
@@ -236,6 +238,9 @@ pub fn reproduce(run: &Run, clone_url: Option<&str>) -> String {
     }
     if let Some(notebooks) = &request.options.notebooks {
         flag("--notebooks", notebooks);
+    }
+    if let Some(spec) = &request.options.spec {
+        flag("--spec", spec);
     }
     if request.options.extra_tests {
         words.push("--extra-tests".to_owned());

@@ -5,8 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use globset::{GlobBuilder, GlobMatcher};
 
 use super::command::TestOptions;
+use super::curation::Curation;
+use super::mistake::Mistake;
 use super::notebook::{NotebookFacts, NotebookFault, finding};
+use super::outcome::{Outcome, TestResult};
 use super::plan::Plan;
+use super::recipe::Recipe;
+use super::spec::select::Selected;
+
+/// Mistakes of one spec that are told.
+const MAX_MISTAKES: usize = 200;
 
 /// What looking at each notebook gave, by path.
 pub type Seen = BTreeMap<String, Result<NotebookFacts, NotebookFault>>;
@@ -29,7 +37,11 @@ fn is_in_extra_folder(path: &str) -> bool {
 
 /// The plan for a commit with these files. Every selected notebook stands in exactly one of the two lists, those that cannot
 /// be read and those that are skipped included: they leave a result too. `only` narrows the choice to these paths; empty: all.
-pub fn plan(paths: &[String], seen: &Seen, options: &TestOptions, only: &[String]) -> Plan {
+pub fn plan_of_repository(paths: &[String], seen: &Seen, options: &TestOptions, only: &[String]) -> Plan {
+    plan(paths, seen, options, only, false)
+}
+
+fn plan(paths: &[String], seen: &Seen, options: &TestOptions, only: &[String], is_selected: bool) -> Plan {
     let mut plan = Plan::default();
     let glob = match options.notebooks.as_deref().map(pattern).transpose() {
         Ok(glob) => glob,
@@ -43,7 +55,9 @@ pub fn plan(paths: &[String], seen: &Seen, options: &TestOptions, only: &[String
         glob.as_ref().is_none_or(|glob| glob.is_match(path)) && (only.is_empty() || only.contains(path))
     };
     let mut not_asked_for = 0;
-    for (path, facts) in seen.iter().filter(|(path, _)| is_candidate(path) && is_wanted(path)) {
+    for (path, facts) in
+        seen.iter().filter(|(path, _)| (is_selected || is_candidate(path)) && is_wanted(path))
+    {
         let is_extra = is_in_extra_folder(path) || facts.as_ref().is_ok_and(|facts| facts.is_extra);
         if is_extra && !options.extra_tests {
             not_asked_for += 1;
@@ -76,6 +90,67 @@ pub fn plan(paths: &[String], seen: &Seen, options: &TestOptions, only: &[String
     plan
 }
 
+/// The spec to curate: the one that was asked for, else the only one that the recipe knows by its name. None: the repository
+/// is taken as it is.
+///
+/// # Errors
+/// There is none of that name, or there are several to choose from.
+pub fn spec_of(paths: &[String], recipe: &Recipe, options: &TestOptions) -> Result<Option<String>, String> {
+    if recipe.specs.is_empty() {
+        return match &options.spec {
+            Some(_) => Err(format!("the recipe {} curates no specs", recipe.name)),
+            None => Ok(None),
+        };
+    }
+    if let Some(wanted) = &options.spec {
+        let is_there = paths.contains(wanted);
+        return is_there.then(|| Some(wanted.clone())).ok_or_else(|| format!("there is no file {wanted}"));
+    }
+    let patterns: Vec<GlobMatcher> = recipe.specs.iter().filter_map(|text| pattern(text).ok()).collect();
+    let found: Vec<&String> =
+        paths.iter().filter(|path| patterns.iter().any(|pattern| pattern.is_match(path))).collect();
+    match found.as_slice() {
+        [] => Ok(None),
+        [one] => Ok(Some((*one).clone())),
+        several => {
+            let names: Vec<&str> = several.iter().take(5).map(|path| path.as_str()).collect();
+            let more = if several.len() > 5 { ", …" } else { "" };
+            Err(format!(
+                "there are {} specs ({}{more}): name one with --spec",
+                several.len(),
+                names.join(", ")
+            ))
+        }
+    }
+}
+
+/// The plan for a spec: its notebooks instead of all that there are. `seen` holds what looking at each of them gave.
+pub fn plan_of_spec(
+    curation: Curation,
+    selected: &Selected,
+    seen: &Seen,
+    options: &TestOptions,
+    only: &[String],
+) -> Plan {
+    let mut plan = plan(&[], seen, options, only, true);
+    plan.requirements = selected.requirements().into_iter().map(str::to_owned).collect();
+    plan.warnings.extend(selected.warnings.iter().map(|warning| warning.mistake.to_string()));
+    plan.curation = Some(curation);
+    plan
+}
+
+/// The plan for a spec that cannot be used: every mistake of it, and nothing to run.
+pub fn plan_of_mistakes(mistakes: &[Mistake]) -> Plan {
+    let finding = |mistake: &Mistake| {
+        TestResult::plain(mistake.place.to_string(), Outcome::Failed, "invalid_spec", mistake.text.clone())
+    };
+    Plan {
+        findings: mistakes.iter().take(MAX_MISTAKES).map(finding).collect(),
+        is_unusable: true,
+        ..Plan::default()
+    }
+}
+
 /// The `requirements.txt` files in the root, in the folders of these notebooks and in all folders between, the outer before the
 /// inner ones.
 fn requirements<'a>(paths: &[String], notebooks: impl Iterator<Item = &'a String>) -> Vec<String> {
@@ -99,6 +174,7 @@ fn requirements<'a>(paths: &[String], notebooks: impl Iterator<Item = &'a String
 
 #[cfg(test)]
 mod tests {
+    use super::plan_of_repository as plan;
     use super::*;
 
     fn seen(paths: &[&str]) -> (Vec<String>, Seen) {

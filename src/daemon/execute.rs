@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::Daemon;
 use super::dispatch::{ours, passing};
 use super::results;
+use crate::core::environment;
 use crate::core::event::{AttemptEnding, Event, Fault};
 use crate::core::id::AttemptId;
 use crate::core::outcome::{Ending, SKIPPED, TestResult};
@@ -20,6 +21,9 @@ use crate::forge::{Forge, Reporter};
 
 /// What a step may leave in `/out`, in bytes; what is beyond it is left out, and named in a file beside the rest.
 const MAX_COLLECTED: u64 = 2 << 30;
+
+/// What the lock of a run is called in `/in`, once it is there.
+const LOCK: &str = "requirements.lock";
 
 impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F, R, E> {
     /// Runs an attempt to its end, or takes up one that is under way.
@@ -170,6 +174,7 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
             "notebooks": notebooks,
             "extra_notebooks": extra_notebooks,
             "requirements": plan.requirements,
+            "curation": plan.curation,
             "settings": recipe.settings,
             "limits": {
                 "memory_bytes": tier.limits.memory_bytes,
@@ -177,6 +182,12 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
                 "timeout_seconds": tier.limits.timeout_seconds,
             },
         });
+        let mut inputs = BTreeMap::from([("plan.json".to_owned(), document.to_string().into_bytes())]);
+        if let Some(lock) = environment::lock(run).and_then(|lock| self.0.files.path(&lock.digest)) {
+            let read = tokio::fs::read(&lock).await;
+            let lock = read.map_err(|error| passing(format!("{}: {error}", lock.display())))?;
+            inputs.insert(LOCK.to_owned(), lock);
+        }
         let sha = run.request.sha.as_ref().map(|sha| sha.as_str()).unwrap_or_default();
         let variables = BTreeMap::from([
             ("DOCENT_RUN".to_owned(), run.id.to_string()),
@@ -189,9 +200,9 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
             image: used.image.clone(),
             command: tier.run.clone(),
             variables,
-            repo: self.checkout_dir(run),
+            repo: if plan.curation.is_some() { self.curation_dir(run) } else { self.checkout_dir(run) },
             recipe: folder.to_owned(),
-            inputs: BTreeMap::from([("plan.json".to_owned(), document.to_string().into_bytes())]),
+            inputs,
             environment: tier.environment,
             environment_of: run.environment.as_ref().map_or(run.id, |used| used.of),
             network: tier.network,

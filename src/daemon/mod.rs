@@ -3,6 +3,7 @@
 //! Generic over the traits of the floor below, so that nothing here knows a forge or an engine by name.
 
 mod compare;
+mod curate;
 mod dispatch;
 mod execute;
 mod poll;

@@ -39,7 +39,7 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
             () = token.cancelled() => return Err(ours("stopped on request")),
         }
         let checkout = self.checkout_dir(&run);
-        let looked = tokio::task::spawn_blocking(move || look(&checkout));
+        let looked = tokio::task::spawn_blocking(move || look(&checkout, select::is_candidate));
         let seen = looked.await.map_err(|error| passing(error.to_string()))??;
         let policy = self.policy();
         let name = match &run.request.recipe {
@@ -52,8 +52,16 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
             .recipes
             .get(&name)
             .ok_or_else(|| ours(format!("the recipe {name} is not there any more")))?;
-        let mut plan = select::plan(&seen.paths, &seen.notebooks, &run.request.options, &run.request.only);
-        plan.prints = seen.prints;
+        let options = &run.request.options;
+        let plan = match select::spec_of(&seen.paths, recipe, options).map_err(authors)? {
+            Some(spec) => self.curate(&run, &spec, token).await?,
+            None => {
+                let mut plan =
+                    select::plan_of_repository(&seen.paths, &seen.notebooks, options, &run.request.only);
+                plan.prints = seen.prints;
+                plan
+            }
+        };
         let settings = serde_json::to_string(&recipe.settings).map_err(|error| ours(error.to_string()))?;
         // An engine that answers with an error is asked again when there is something to do; without an identity nothing is reused.
         let image_identity = tokio::select! {
@@ -114,29 +122,28 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
 }
 
 /// What is in a checkout, seen without following or running anything.
-struct Seen {
+pub(super) struct Seen {
     paths: Vec<String>,
-    notebooks: BTreeMap<String, Result<notebook::NotebookFacts, notebook::NotebookFault>>,
-    prints: Prints,
+    pub notebooks: BTreeMap<String, Result<notebook::NotebookFacts, notebook::NotebookFault>>,
+    pub prints: Prints,
 }
 
-fn look(checkout: &Path) -> Result<Seen, Fault> {
+pub(super) fn look(checkout: &Path, is_notebook: impl Fn(&str) -> bool) -> Result<Seen, Fault> {
     let unreadable = |error: &dyn std::fmt::Display| passing(format!("the checkout cannot be read: {error}"));
     let mut seen = Seen { paths: Vec::new(), notebooks: BTreeMap::new(), prints: Prints::default() };
     let mut files = Sha256::new();
     for entry in walkdir::WalkDir::new(checkout).sort_by_file_name() {
         let entry = entry.map_err(|error| unreadable(&error))?;
         let relative = entry.path().strip_prefix(checkout).unwrap_or(entry.path());
-        let is_notebook =
-            relative.to_str().is_some_and(|path| path.ends_with(".ipynb") && select::is_candidate(path));
-        if !is_notebook && !relative.to_str().is_some_and(reuse::is_prose) {
+        let is_wanted = relative.to_str().is_some_and(|path| path.ends_with(".ipynb") && is_notebook(path));
+        if !is_wanted && !relative.to_str().is_some_and(reuse::is_prose) {
             print_of(&entry, relative, &mut files).map_err(|error| unreadable(&error))?;
         }
         if !entry.file_type().is_file() {
             continue;
         }
         let Some(path) = relative.to_str().map(str::to_owned) else { continue };
-        if path.ends_with(".ipynb") && select::is_candidate(&path) {
+        if is_wanted {
             let size = entry.metadata().map(|meta| meta.len()).unwrap_or(u64::MAX);
             let facts = if size > MAX_NOTEBOOK {
                 Err(notebook::NotebookFault::too_large(size, MAX_NOTEBOOK))
@@ -190,7 +197,7 @@ fn print_of(entry: &walkdir::DirEntry, relative: &Path, into: &mut Sha256) -> st
 }
 
 /// Copies a local folder as it is, but for `.git` and for docent's own state; links stay links.
-fn copy(from: &Path, into: &Path, state: &Path) -> Result<(), Fault> {
+pub(super) fn copy(from: &Path, into: &Path, state: &Path) -> Result<(), Fault> {
     let failed = |path: &Path, error: &dyn std::fmt::Display| ours(format!("{}: {error}", path.display()));
     if into.exists() {
         return Ok(());
@@ -217,7 +224,7 @@ fn copy(from: &Path, into: &Path, state: &Path) -> Result<(), Fault> {
     std::fs::rename(&partial, into).map_err(|error| failed(into, &error))
 }
 
-fn authors(text: impl Into<String>) -> Fault {
+pub(super) fn authors(text: impl Into<String>) -> Fault {
     Fault { is_the_authors: true, ..ours(text) }
 }
 

@@ -50,7 +50,8 @@ pub(super) fn recipe(source: &Source<'_>, place: &Path, settings: &Settings) -> 
     let tiers = tiers(&table, limits, &values);
     let recipe = Recipe {
         description: table.text("description").unwrap_or_default(),
-        detect: patterns(&table),
+        detect: patterns(&table, "detect"),
+        specs: patterns(&table, "specs"),
         image,
         settings: values.into_iter().collect(),
         tiers,
@@ -67,12 +68,12 @@ fn is_name(name: &str) -> bool {
         && !name.starts_with('-')
 }
 
-fn patterns(table: &Table<'_, '_, '_>) -> Vec<String> {
+fn patterns(table: &Table<'_, '_, '_>, key: &str) -> Vec<String> {
     let mut patterns = Vec::new();
-    for (text, span) in table.texts("detect").unwrap_or_default() {
+    for (text, span) in table.texts(key).unwrap_or_default() {
         match pattern(&text) {
             Ok(_) => patterns.push(text),
-            Err(error) => table.mistake_at(span, format!("detect: {error}")),
+            Err(error) => table.mistake_at(span, format!("{key}: {error}")),
         }
     }
     patterns

@@ -373,6 +373,7 @@ fn policy() -> Policy {
         name: "notebook".into(),
         description: "notebooks".into(),
         detect: vec!["*.ipynb".into()],
+        specs: vec![],
         image: "docent/notebook".into(),
         settings: serde_json::Map::new(),
         tiers: vec![
@@ -399,6 +400,7 @@ fn policy() -> Policy {
         slots: 1,
         queue_limit: 10,
         environments: 2,
+        specs: Default::default(),
         offer_lifetime: Duration::hours(24),
         report_interval: Duration::seconds(15),
         public_url: None,

@@ -2,6 +2,7 @@
 //! database file, the embedded forge over HTTP, scripted attempts. The stage fails on everything that a test did not expect.
 
 mod commands;
+mod curating;
 mod executor_trouble;
 mod forge_trouble;
 mod pushes;

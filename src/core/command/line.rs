@@ -10,7 +10,7 @@ const MAX_LINE: usize = 2048;
 const MAX_GLOB: usize = 256;
 const MAX_TIER: usize = 64;
 
-const FLAGS: [&str; 4] = ["--extra-tests", "--tier", "--notebooks", "--full"];
+const FLAGS: [&str; 5] = ["--extra-tests", "--tier", "--notebooks", "--spec", "--full"];
 
 /// What a line seems to hold.
 #[derive(Debug)]
@@ -186,6 +186,10 @@ fn test_options(command: &str, rest: &str) -> Result<TestOptions, Misunderstandi
                     options.tiers.push(tier);
                 }
             }
+            "--spec" if options.spec.is_some() => return Err(Misunderstanding::Repeated { flag: "--spec" }),
+            "--spec" => {
+                options.spec = Some(parse_path(value("the path of a spec, such as `specs/a.yaml`")?)?)
+            }
             "--notebooks" if options.notebooks.is_some() => {
                 return Err(Misunderstanding::Repeated { flag: "--notebooks" });
             }
@@ -226,6 +230,19 @@ fn parse_sha(text: &str) -> Result<ShaPrefix, Misunderstanding> {
 fn parse_tier(name: String) -> Result<String, Misunderstanding> {
     let is_name = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
     if is_name && name.len() <= MAX_TIER { Ok(name) } else { Err(Misunderstanding::BadTier { name }) }
+}
+
+fn parse_path(path: String) -> Result<String, Misunderstanding> {
+    let problem = if path.len() > MAX_GLOB {
+        format!("it is longer than {MAX_GLOB} bytes")
+    } else if path.starts_with(['/', '-']) || path.split('/').any(|part| part == "..") {
+        "it must stay inside the repository".to_owned()
+    } else if path.contains('`') {
+        "write it without backticks".to_owned()
+    } else {
+        return Ok(path);
+    };
+    Err(Misunderstanding::BadPath { path, problem })
 }
 
 fn parse_glob(glob: String) -> Result<String, Misunderstanding> {

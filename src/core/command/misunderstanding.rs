@@ -25,6 +25,8 @@ pub enum Misunderstanding {
     BadSha { given: String, problem: ShaProblem },
     #[error("{} is no glob for notebooks: {}", shown(.glob), neutral::plain(.problem, SHOWN))]
     BadGlob { glob: String, problem: String },
+    #[error("{} is no path of a spec: {}", shown(.path), neutral::plain(.problem, SHOWN))]
+    BadPath { path: String, problem: String },
     #[error("{} is no name of a tier: letters, digits, `-` and `_`, at most 64", shown(.name))]
     BadTier { name: String },
     #[error("a quotation mark is opened and not closed")]
@@ -64,6 +66,7 @@ impl Misunderstanding {
             Self::TrailingWords { .. } => "trailing_words",
             Self::BadSha { .. } => "bad_sha",
             Self::BadGlob { .. } => "bad_glob",
+            Self::BadPath { .. } => "bad_path",
             Self::BadTier { .. } => "bad_tier",
             Self::OpenQuote => "open_quote",
             Self::StrangeCharacter { .. } => "strange_character",

@@ -116,8 +116,11 @@ impl Deciding<'_> {
     /// Opens the next tier, or concludes. A failed gate leaves what comes after it unverified.
     fn go_on(&mut self, run: RunId) {
         let Some(state) = self.world.runs.get(&run) else { return };
+        // Of what cannot be used, only the tier that says so is run.
+        let is_unusable = state.plan.as_ref().is_some_and(|plan| plan.is_unusable);
         let is_shut = state.tiers.iter().any(|tier| {
-            tier.tier.is_gate && matches!(tier.verdict, Some(Verdict::Fail | Verdict::Unverified))
+            (tier.tier.is_gate || is_unusable)
+                && matches!(tier.verdict, Some(Verdict::Fail | Verdict::Unverified))
         });
         let open = |tier: &&TierRun| tier.verdict.is_none();
         let waiting: Vec<String> =

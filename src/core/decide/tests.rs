@@ -94,6 +94,7 @@ pub(super) fn policy() -> Policy {
         name: "notebook".into(),
         description: String::new(),
         detect: vec![],
+        specs: vec![],
         image: "image".into(),
         settings: serde_json::Map::new(),
         tiers: vec![
@@ -120,6 +121,7 @@ pub(super) fn policy() -> Policy {
         slots: 1,
         queue_limit: 10,
         environments: 2,
+        specs: Default::default(),
         offer_lifetime: Duration::hours(24),
         report_interval: Duration::seconds(15),
         public_url: None,

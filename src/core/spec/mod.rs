@@ -34,10 +34,9 @@ use repositories::Repository;
 use section::{Notes, Section, TOP, quoted};
 use selections::Selection;
 use system::System;
-use variables::Variable;
 use yaml::{Content, Kind, Node, Span};
 
-pub use variables::resolve as resolve_variables;
+pub use variables::{Variable, resolve as resolve_variables};
 
 /// A text with its place.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -40,6 +40,14 @@ impl Default for SpecPolicy {
 }
 
 impl SpecPolicy {
+    /// Allows the host of this address as well, by its scheme: that of the forge whose code is tested.
+    pub fn allow(&mut self, url: &Url) {
+        if let Some(host) = url.host_str() {
+            self.hosts.insert(url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")));
+            self.schemes.insert(url.scheme().to_owned());
+        }
+    }
+
     /// Everything in `spec` that this policy refuses, in the order of the file.
     pub fn judge(&self, spec: &Spec) -> Vec<Mistake> {
         let mut bench = Bench { policy: self, file: &spec.file, refusals: Vec::new() };

@@ -104,6 +104,11 @@ pub(super) fn branches(directory: &Path) -> io::Result<BTreeMap<String, String>>
         .collect())
 }
 
+/// Points a tag at a commit.
+pub(super) fn set_tag(directory: &Path, tag: &str, sha: &str) -> io::Result<()> {
+    git(directory, &["update-ref", &format!("refs/tags/{tag}"), sha], None).map(drop)
+}
+
 /// Points `branch` at `sha`, whatever it held.
 pub(super) fn set_branch(directory: &Path, branch: &str, sha: &str) -> io::Result<()> {
     git(directory, &["update-ref", &format!("refs/heads/{branch}"), sha], None).map(drop)

@@ -192,6 +192,13 @@ impl EmbeddedForge {
         done("follow a push", push::follow(&self.shared, id, owner));
     }
 
+    /// Points a tag at a commit that the repository has.
+    pub fn tag(&self, repository: &str, tag: &str, sha: &str) {
+        let _one_at_a_time = lock(&self.shared.changes);
+        let (id, _) = self.repository_and_owner(repository);
+        done("set a tag", bare::set_tag(&self.shared.git_directory(id), tag, sha));
+    }
+
     /// Deletes a branch: pull requests from it or into it are closed.
     pub fn delete_branch(&self, repository: &str, branch: &str) {
         let _one_at_a_time = lock(&self.shared.changes);

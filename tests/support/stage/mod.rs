@@ -87,6 +87,32 @@ tests = "notebooks"
 reuse = true
 "#;
 
+/// The same, for specs.
+pub const LOCKED_WITH_SPECS: &str = r#"
+name = "trial"
+detect = []
+specs = ["**/nbw-spec.yaml"]
+image = "docent-test/tiny:1"
+[[tier]]
+name = "validate"
+[[tier]]
+name = "lock"
+run = ["sh", "-c", "true"]
+lock = "artifacts/lock"
+gate = true
+[[tier]]
+name = "environment"
+run = ["sh", "-c", "true"]
+environment = "write"
+gate = true
+[[tier]]
+name = "notebooks"
+run = ["sh", "-c", "true"]
+environment = "read"
+tests = "notebooks"
+reuse = true
+"#;
+
 /// What can differ between stages.
 #[derive(Debug, Clone)]
 pub struct Setting {
@@ -279,6 +305,7 @@ impl Stage {
                 slots: self.setting.slots,
                 queue_limit: self.setting.queue_limit,
                 environments: 2,
+                specs: Default::default(),
                 offer_lifetime: time::Duration::hours(24),
                 report_interval: time::Duration::milliseconds(100),
                 public_url: None,
@@ -433,7 +460,7 @@ impl Stage {
         self.runtime.block_on(self.store.comments_numbered(comment)).unwrap().pop()
     }
 
-    fn has_polled(&self) -> bool {
+    pub fn has_polled(&self) -> bool {
         let cursor = self.runtime.block_on(self.store.cursor::<serde_json::Value>(FORGE.to_owned()));
         cursor.unwrap().is_some()
     }

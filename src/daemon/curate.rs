@@ -1,0 +1,248 @@
+//! From a spec in a commit to a workspace and a plan: judge it, resolve and fetch its repositories, lay them side by side as
+//! the spec knows them, and see what it selects. Nothing of it is executed here.
+
+use std::path::{Path, PathBuf};
+
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use super::Daemon;
+use super::dispatch::{ours, passing};
+use super::prepare::{authors, copy, look};
+use crate::core::curation::{Curation, Source};
+use crate::core::event::Fault;
+use crate::core::mistake::{Mistake, Place};
+use crate::core::plan::Plan;
+use crate::core::run::Run;
+use crate::core::select;
+use crate::core::spec::policy::SpecPolicy;
+use crate::core::spec::repositories::Repository;
+use crate::core::spec::select::{Files, Selected, select};
+use crate::core::spec::yaml::MAX_BYTES;
+use crate::core::spec::{Mode, Spec, refs};
+use crate::executor::Executor;
+use crate::forge::{Forge, Reporter};
+use crate::git::{FetchLimits, FetchSource};
+
+/// The largest requirement file that is looked at on the host, in bytes; what is larger is judged where it is resolved.
+const MAX_REQUIREMENTS: u64 = 1 << 20;
+/// Folder of the fetched repositories in the workspace, as specs write it.
+const REFERENCES: &str = "references";
+
+impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F, R, E> {
+    /// The plan of a run that curates the spec at `path`.
+    pub(super) async fn curate(
+        &self,
+        run: &Run,
+        path: &str,
+        token: &CancellationToken,
+    ) -> Result<Plan, Fault> {
+        let file = self.checkout_dir(run).join(path);
+        let spec = match read(&file, path).await? {
+            Ok(spec) => spec,
+            Err(mistakes) => return Ok(select::plan_of_mistakes(&mistakes)),
+        };
+        let (policy, own) = self.address_of(run).await?;
+        let refusals = policy.judge(&spec);
+        if !refusals.is_empty() {
+            return Ok(select::plan_of_mistakes(&refusals));
+        }
+        let mut sources = Vec::new();
+        for repository in &spec.repositories {
+            let fetched = tokio::select! {
+                fetched = self.bring(run, &spec, repository, own.as_ref()) => fetched?,
+                () = token.cancelled() => return Err(ours("stopped on request")),
+            };
+            match fetched {
+                Ok(source) => sources.push(source),
+                Err(mistake) => return Ok(select::plan_of_mistakes(&[mistake])),
+            }
+        }
+        let (parts, workspace) = (self.parts_dir(run), self.curation_dir(run));
+        let options = run.request.options.clone();
+        let (path, only) = (path.to_owned(), run.request.only.clone());
+        let planned = tokio::task::spawn_blocking(move || {
+            lay_out(&file, &parts, &workspace)?;
+            plan(&path, &spec, sources, &workspace, &policy, &options, &only)
+        });
+        planned.await.map_err(|error| passing(error.to_string()))?
+    }
+
+    /// Where attempts find the repositories of a spec side by side.
+    pub(super) fn curation_dir(&self, run: &Run) -> PathBuf {
+        self.work_dir(run.id).join("curation")
+    }
+
+    /// Where repositories are fetched to, one by one.
+    fn parts_dir(&self, run: &Run) -> PathBuf {
+        self.work_dir(run.id).join("repositories")
+    }
+
+    /// What specs may do here, and the address of the repository under test: it is fetched already, and its forge is known.
+    async fn address_of(&self, run: &Run) -> Result<(SpecPolicy, Option<Url>), Fault> {
+        let mut policy = self.policy().specs.clone();
+        let url = match run.request.repository() {
+            Some(id) => {
+                let (Some(watched), Some(repository)) = (self.0.forges.get(&id.forge), self.repository(id))
+                else {
+                    return Err(ours("the repository is not watched any more"));
+                };
+                Some(watched.forge.clone_source(&repository, None).await?.0.url)
+            }
+            None => Url::parse(&run.request.place).ok().filter(|url| url.has_host()),
+        };
+        if let Some(url) = &url {
+            policy.allow(url);
+        }
+        Ok((policy, url))
+    }
+
+    /// Fetches one repository of a spec. It is read by nobody's right but the public's: what docent may read besides is not
+    /// for the author of a spec to show around.
+    async fn bring(
+        &self,
+        run: &Run,
+        spec: &Spec,
+        repository: &Repository,
+        own: Option<&Url>,
+    ) -> Result<Result<Source, Mistake>, Fault> {
+        let place = || spec.place(repository.url.span);
+        let mistake = |text: String| Ok(Err(Mistake::new(place(), text)));
+        let folder = self.parts_dir(run).join(&repository.folder);
+        let source = |sha, reference| Source {
+            name: repository.name.text.clone(),
+            url: repository.url.text.clone(),
+            sha,
+            reference,
+            folder: repository.folder.clone(),
+        };
+        let Ok(url) = Url::parse(&repository.url.text) else {
+            return mistake(format!("{:?} is no address", repository.url.text));
+        };
+        if own.is_some_and(|own| is_same(own, &url)) {
+            let (from, into) = (self.checkout_dir(run), folder.join("own"));
+            let state = self.0.state_dir.clone();
+            let copied = tokio::task::spawn_blocking(move || {
+                std::fs::create_dir_all(&folder).map_err(|error| passing(error.to_string()))?;
+                copy(&from, &into, &state)
+            });
+            copied.await.map_err(|error| passing(error.to_string()))??;
+            return Ok(Ok(source(run.request.sha.clone(), None)));
+        }
+        tokio::fs::create_dir_all(&folder).await.map_err(|error| passing(error.to_string()))?;
+        let from = FetchSource { url, credential: None, fallback_ref: None };
+        let limits = FetchLimits::default();
+        let refs = match self.0.git.refs(&from, &folder, &limits).await {
+            Ok(refs) => refs,
+            Err(error) if error.is_retryable() => return Err(error.into()),
+            Err(error) => return mistake(format!("{} cannot be read: {error}", repository.url.text)),
+        };
+        let found = match refs::resolve(&refs, &repository.reference.text) {
+            Ok(found) => found,
+            Err(error) => {
+                let text = format!("{}: {error}", repository.url.text);
+                return Ok(Err(Mistake::new(spec.place(repository.reference.span), text)));
+            }
+        };
+        match self.0.git.fetch(&from, found.sha.as_str(), &folder.join(found.sha.as_str()), &limits).await {
+            Ok(_) => Ok(Ok(source(Some(found.sha), found.name))),
+            Err(error) if error.is_retryable() => Err(error.into()),
+            Err(error) => mistake(format!("{} at {}: {error}", repository.url.text, found.sha.short())),
+        }
+    }
+}
+
+/// Addresses of one repository, however they are written.
+fn is_same(one: &Url, other: &Url) -> bool {
+    let path = |url: &Url| url.path().trim_end_matches('/').trim_end_matches(".git").to_ascii_lowercase();
+    one.host_str() == other.host_str()
+        && one.port_or_known_default() == other.port_or_known_default()
+        && path(one) == path(other)
+}
+
+/// The spec, or all that is wrong with it.
+async fn read(file: &Path, path: &str) -> Result<Result<Spec, Vec<Mistake>>, Fault> {
+    let whole = |text: String| Ok(Err(vec![Mistake::new(Place::whole(path), text)]));
+    let size =
+        tokio::fs::symlink_metadata(file).await.map_err(|error| authors(format!("{path}: {error}")))?;
+    if !size.is_file() {
+        return whole("is no regular file".to_owned());
+    }
+    if size.len() > MAX_BYTES as u64 {
+        return whole(format!("{} bytes are more than the {MAX_BYTES} that a spec may have", size.len()));
+    }
+    let bytes = tokio::fs::read(file).await.map_err(|error| passing(format!("{path}: {error}")))?;
+    let Ok(text) = String::from_utf8(bytes) else {
+        return whole("is not UTF-8: save it as UTF-8".to_owned());
+    };
+    let reading = Spec::read(&text, path, &Mode::default());
+    Ok(reading.spec.ok_or(reading.mistakes))
+}
+
+/// Puts what was fetched side by side, whole or not at all.
+fn lay_out(spec: &Path, parts: &Path, workspace: &Path) -> Result<(), Fault> {
+    if workspace.exists() {
+        return Ok(());
+    }
+    let failed = |error: std::io::Error| passing(format!("{}: {error}", workspace.display()));
+    let partial = workspace.with_extension("partial");
+    let references = partial.join(REFERENCES);
+    let _ = std::fs::remove_dir_all(&partial);
+    std::fs::create_dir_all(&references).map_err(failed)?;
+    for folder in std::fs::read_dir(parts).into_iter().flatten().flatten() {
+        let mut commits = std::fs::read_dir(folder.path()).map_err(failed)?.flatten();
+        // Beside the commit may lie what a killed fetch has left.
+        let Some(commit) = commits.find(|entry| !entry.file_name().to_string_lossy().starts_with('.')) else {
+            continue;
+        };
+        std::fs::rename(commit.path(), references.join(folder.file_name())).map_err(failed)?;
+    }
+    if let Some(name) = spec.file_name() {
+        std::fs::copy(spec, partial.join(name)).map_err(failed)?;
+    }
+    std::fs::rename(&partial, workspace).map_err(failed)
+}
+
+fn plan(
+    path: &str,
+    spec: &Spec,
+    sources: Vec<Source>,
+    workspace: &Path,
+    policy: &SpecPolicy,
+    options: &crate::core::command::TestOptions,
+    only: &[String],
+) -> Result<Plan, Fault> {
+    let files: Files = sources
+        .iter()
+        .map(|source| (source.name.clone(), files_below(&workspace.join(REFERENCES).join(&source.folder))))
+        .collect();
+    let selected = select(spec, &files);
+    let refusals = refused_requirements(&selected, workspace, policy);
+    if !refusals.is_empty() {
+        return Ok(select::plan_of_mistakes(&refusals));
+    }
+    let seen = look(workspace, |path| selected.tests.contains_key(path))?;
+    let curation = Curation::new(path, spec, &selected, sources);
+    let mut plan = select::plan_of_spec(curation, &selected, &seen.notebooks, options, only);
+    plan.prints = seen.prints;
+    Ok(plan)
+}
+
+/// Regular files, as paths from the folder.
+fn files_below(folder: &Path) -> Vec<String> {
+    let walk = walkdir::WalkDir::new(folder).sort_by_file_name().into_iter().filter_map(Result::ok);
+    let files = walk.filter(|entry| entry.file_type().is_file());
+    files.filter_map(|entry| Some(entry.path().strip_prefix(folder).ok()?.to_str()?.to_owned())).collect()
+}
+
+fn refused_requirements(selected: &Selected, workspace: &Path, policy: &SpecPolicy) -> Vec<Mistake> {
+    let mut refusals = Vec::new();
+    for path in selected.requirements() {
+        let file = workspace.join(path);
+        let is_small = std::fs::metadata(&file).is_ok_and(|meta| meta.len() <= MAX_REQUIREMENTS);
+        if let Some(bytes) = is_small.then(|| std::fs::read(&file).ok()).flatten() {
+            refusals.extend(policy.judge_requirements(&String::from_utf8_lossy(&bytes), path));
+        }
+    }
+    refusals
+}
