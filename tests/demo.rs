@@ -5,7 +5,7 @@ mod chromium;
 mod support;
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
@@ -40,6 +40,27 @@ fn has_sandbox() -> Result<(), String> {
     succeeds("bwrap", &["--unshare-all", "--ro-bind", "/", "/", "true"])
 }
 
+/// A place for all that a demo keeps in files, with the images that this machine has: making them takes a minute.
+fn scratch() -> tempfile::TempDir {
+    let scratch = tempfile::tempdir().unwrap();
+    // Sandboxes of root run as nobody, who must be able to pass.
+    std::fs::set_permissions(scratch.path(), std::os::unix::fs::PermissionsExt::from_mode(0o711)).unwrap();
+    for folder in ["tmp", "docent"] {
+        std::fs::create_dir(scratch.path().join(folder)).unwrap();
+    }
+    let home =
+        std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).unwrap_or_else(|| match nix::unistd::geteuid()
+            .is_root()
+        {
+            true => PathBuf::from("/var/cache"),
+            false => PathBuf::from(std::env::var_os("HOME").unwrap()).join(".local/state"),
+        });
+    let images = home.join("docent/images");
+    std::fs::create_dir_all(&images).unwrap();
+    std::os::unix::fs::symlink(images, scratch.path().join("docent/images")).unwrap();
+    scratch
+}
+
 /// A demo in a process of its own. All that it keeps in files is below `scratch`.
 struct Demo {
     process: Child,
@@ -52,7 +73,8 @@ impl Demo {
         let mut process = Command::new(env!("CARGO_BIN_EXE_docent"))
             .args(["demo", "--port", "0"])
             .args(arguments)
-            .env("TMPDIR", scratch)
+            .env("TMPDIR", scratch.join("tmp"))
+            .env("XDG_STATE_HOME", scratch)
             .env_remove("DOCENT_LOG")
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -116,7 +138,7 @@ async fn once(executor: &str, what: &str, is_there: Result<(), String>) {
         return not_run(what, &why);
     }
     let _alone = ALONE.lock().await;
-    let scratch = tempfile::tempdir().unwrap();
+    let scratch = scratch();
     let (code, said) = Demo::start(scratch.path(), &["--once", "--executor", executor]).end();
     assert_eq!(code, Some(1), "the sample has a notebook that fails\n{said}");
     for expected in [
@@ -156,7 +178,7 @@ async fn a_browser_asks_follows_stops_and_reads_and_nothing_is_left() {
         }
     };
     let _alone = ALONE.lock().await;
-    let scratch = tempfile::tempdir().unwrap();
+    let scratch = scratch();
     let mut demo = Demo::start(scratch.path(), &["--executor", executor]);
     let pull = demo.told("the pull request");
     let pages = demo.told("docent's pages");
@@ -298,15 +320,19 @@ async fn run(pages: &str, number: u64, is_so: impl Fn(&Value) -> bool) -> Value 
 
 /// By what its things can be told from those of others at the same engine.
 async fn instance(scratch: &Path) -> String {
-    let demo = std::fs::read_dir(scratch).unwrap().map(|entry| entry.unwrap().path());
-    let demo = demo.into_iter().find(|path| path.join("state/docent.db").exists()).unwrap();
-    let store = Store::open(&demo.join("state/docent.db")).unwrap();
+    let demo = std::fs::read_dir(scratch.join("docent")).unwrap().map(|entry| entry.unwrap().path());
+    let demo = demo.into_iter().find(|path| path.join("docent.db").exists()).unwrap();
+    let store = Store::open(&demo.join("docent.db")).unwrap();
     store.setting("instance", || panic!("a demo that runs has a name")).await.unwrap()
 }
 
 /// No directory, and no process that has one of them in its command.
 fn nothing_is_left(scratch: &Path) {
-    let left: Vec<_> = std::fs::read_dir(scratch).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let below = |folder: &str| std::fs::read_dir(scratch.join(folder)).into_iter().flatten();
+    let left = below("tmp").chain(below("docent")).map(|entry| entry.unwrap().path());
+    // Images stay, for the next demo.
+    let left: Vec<_> =
+        left.filter(|path| !path.ends_with("docent/images") && !path.ends_with("docent/recipes")).collect();
     assert!(left.is_empty(), "{left:?}");
     let place = scratch.to_string_lossy().into_owned();
     let commands = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {

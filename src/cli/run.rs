@@ -259,6 +259,9 @@ fn save(run: &Run, files: &Files, output: &Path) -> Result<(), Trouble> {
     let origin = Origin { docent: env!("CARGO_PKG_VERSION"), clone_url: None, page_url: None };
     let document = serde_json::to_string_pretty(&Document::of(run, origin))?;
     std::fs::write(output.join("result.json"), document + "\n")?;
+    if let Some(curated) = &run.curated {
+        copy(files, curated, output)?;
+    }
     for attempt in run.tiers.iter().flat_map(|tier| &tier.attempts) {
         let folder = output.join(attempt.id.to_string());
         for kept in attempt.log.iter().chain(&attempt.artifacts) {

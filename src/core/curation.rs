@@ -3,12 +3,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::{NaiveDate, NaiveDateTime};
 use serde::{Deserialize, Serialize};
 
+use super::curated::{Out, OutRepository, OutSpi};
 use super::id::Sha;
+use super::run::Run;
 use super::spec::header::Environment;
 use super::spec::select::Selected;
 use super::spec::{Spec, Written};
+use super::time::Time;
+use super::verdict::Verdict;
 
 /// A repository of the spec, resolved and fetched.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,6 +93,16 @@ pub struct Curation {
     pub unsupported: Vec<String>,
     /// Every notebook of the spec.
     pub selections: BTreeMap<String, NotebookTests>,
+    /// What each selection found, in the order of the spec.
+    #[serde(default)]
+    pub found: Vec<(String, Vec<String>)>,
+    /// What stands as the date in the curated spec: one that the spec itself names, so that the same input gives the same
+    /// bytes whenever and wherever it is curated.
+    #[serde(default)]
+    pub date: Time,
+    /// The image repository, as it is written.
+    #[serde(default)]
+    pub spi: (String, Option<String>),
 }
 
 impl Curation {
@@ -131,8 +146,86 @@ impl Curation {
             test_environment_vars: variables(&spec.test_environment_vars),
             unsupported: unsupported(spec),
             selections: selections(selected),
+            found: selected
+                .selections
+                .iter()
+                .map(|found| (found.selection.clone(), found.notebooks.clone()))
+                .collect(),
+            date: date(spec),
+            spi: (
+                spec.system.spi.url.text.clone(),
+                spec.system.spi.reference.as_ref().map(|reference| reference.text.clone()),
+            ),
         }
     }
+}
+
+/// What the tiers of a run left that a curated spec is made of.
+#[derive(Debug, Clone, Default)]
+pub struct Findings {
+    /// What the resolver said.
+    pub pip_compiler_output: String,
+    /// Requirement lines by file or list.
+    pub requirements: Vec<(String, Vec<String>)>,
+    /// The modules that each notebook imports.
+    pub nb_to_imports: BTreeMap<String, Vec<String>>,
+}
+
+/// Packages that the original puts beside those of a spec.
+const TARGET_PACKAGES: [&str; 7] = ["uv", "pip", "ipykernel", "jupyter", "cython", "setuptools", "wheel"];
+
+impl Curation {
+    /// Whether a run has found out all that its curated spec needs: what is proven by nobody is not written down.
+    pub fn is_proven(run: &Run) -> bool {
+        let has_spec = run.plan.as_ref().is_some_and(|plan| plan.curation.is_some());
+        let options = &run.request.options;
+        let is_whole = options.tiers.is_empty() && options.notebooks.is_none() && run.request.only.is_empty();
+        has_spec && is_whole && run.verdict == Some(Verdict::Pass) && run.cancel.is_none()
+    }
+
+    /// What the original would write into `out`.
+    pub fn out(&self, findings: Findings) -> Out {
+        let repository = |source: &Source| {
+            let commit = source.sha.as_ref().map(|sha| sha.as_str().to_owned()).unwrap_or_default();
+            let resolved_ref = source.reference.clone();
+            (source.name.clone(), OutRepository { url: source.url.clone(), commit, resolved_ref })
+        };
+        let kernel_name = self.kernel_name.clone().unwrap_or_default();
+        let python = format!("python={}", self.python_version.as_deref().unwrap_or_default());
+        let target: Vec<String> = TARGET_PACKAGES.map(str::to_owned).to_vec();
+        let lines: Vec<String> =
+            std::iter::once(&python).chain(&target).map(|package| format!("  - {package}\n")).collect();
+        let mamba_spec =
+            format!("name: {kernel_name}\nchannels:\n  - conda-forge\ndependencies:\n{}", lines.concat());
+        Out {
+            repositories: self.repositories.iter().map(repository).collect(),
+            spi: Some(OutSpi { repo: self.spi.0.clone(), reference: self.spi.1.clone() }),
+            test_notebooks: self.found.clone(),
+            nb_to_imports: findings.nb_to_imports,
+            kernel_name,
+            mamba_spec,
+            mamba_package_map: vec![
+                ("base_mamba_deps".to_owned(), vec![python]),
+                ("common_mamba_packages".to_owned(), Vec::new()),
+                ("extra_mamba_packages".to_owned(), Vec::new()),
+                ("spi_mamba_packages".to_owned(), Vec::new()),
+                ("wrangler_target_packages".to_owned(), target),
+            ],
+            non_mamba_pip_package_files: findings.requirements,
+            pip_compiler_output: findings.pip_compiler_output,
+            data: None,
+        }
+    }
+}
+
+/// When it was last saved, else when it begins to hold.
+fn date(spec: &Spec) -> Time {
+    let saved = spec.system.date_updated.as_ref().map(|date| date.text.trim().to_owned());
+    let saved =
+        saved.and_then(|text: String| NaiveDateTime::parse_from_str(&text, "%Y-%m-%dT%H:%M:%S%.f").ok());
+    let begins =
+        || NaiveDate::parse_from_str(spec.header.valid_on.text.trim(), "%Y-%m-%d").ok()?.and_hms_opt(0, 0, 0);
+    saved.or_else(begins).map(|date| date.and_utc()).unwrap_or_default()
 }
 
 fn requirements(selected: &Selected) -> Vec<RequirementFile> {

@@ -63,6 +63,9 @@ pub fn decide(world: &World, event: &Event, policy: &Policy, now: Time) -> Decis
             deciding.attempt_ended(attempt, ending, tests, log.as_ref(), artifacts);
         }
         Event::EnvironmentLost { run } => deciding.environment_lost(*run),
+        Event::Curated { run, curated } => {
+            deciding.run(*run, RunChange::Curated { curated: curated.clone() });
+        }
         Event::Released { run } => deciding.run(*run, RunChange::Released),
         Event::Reported { pull, comment, digest } => deciding.reported(pull, *comment, digest),
         Event::StatusSet { .. } | Event::Settled { .. } => {}

@@ -52,6 +52,8 @@ pub enum Event {
     },
     /// An environment that was kept is not there any more.
     EnvironmentLost { run: RunId },
+    /// The curated spec of a run is kept.
+    Curated { run: RunId, curated: Kept },
     /// Nothing of a run is left but its results.
     Released { run: RunId },
     /// The report of a pull request is on the forge.
@@ -106,6 +108,7 @@ impl Event {
             Self::Compared { line, .. } => line_of(line),
             Self::Prepared { run, .. }
             | Self::EnvironmentLost { run }
+            | Self::Curated { run, .. }
             | Self::Released { run }
             | Self::StatusSet { run }
             | Self::Settled { run } => run_of(*run),
@@ -142,6 +145,7 @@ impl Event {
             Self::AttemptStarted { .. } => "attempt_started",
             Self::AttemptEnded { .. } => "attempt_ended",
             Self::EnvironmentLost { .. } => "environment_lost",
+            Self::Curated { .. } => "curated",
             Self::Released { .. } => "released",
             Self::Reported { .. } => "reported",
             Self::StatusSet { .. } => "status_set",

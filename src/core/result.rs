@@ -6,6 +6,7 @@
 use serde::Serialize;
 
 use super::command::TestOptions;
+use super::curation::Source;
 use super::id::{BranchId, CommentId, PullId};
 use super::outcome::{Outcome, TestResult};
 use super::recipe::{Environment, Limits, Network};
@@ -55,8 +56,18 @@ pub struct Document<'a> {
     ended_at: Option<Time>,
     phases: &'a [PhaseEntered],
     warnings: &'a [String],
+    spec: Option<SpecUse<'a>>,
     tiers: Vec<Tier<'a>>,
     reproduce: String,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct SpecUse<'a> {
+    path: &'a str,
+    digest: &'a str,
+    artifact_name: &'a str,
+    repositories: &'a [Source],
+    curated: Option<&'a Kept>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -157,6 +168,13 @@ impl<'a> Document<'a> {
             ended_at: run.ended_at,
             phases: &run.phases,
             warnings: run.plan.as_ref().map_or(&[], |plan| plan.warnings.as_slice()),
+            spec: run.plan.as_ref().and_then(|plan| plan.curation.as_ref()).map(|curation| SpecUse {
+                path: &curation.spec,
+                digest: &curation.digest,
+                artifact_name: &curation.artifact_name,
+                repositories: &curation.repositories,
+                curated: run.curated.as_ref(),
+            }),
             tiers: run.tiers.iter().map(tier).collect(),
             reproduce: reproduce(run, origin.clone_url),
         }

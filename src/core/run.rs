@@ -286,6 +286,9 @@ pub struct Run {
     /// The environment of its tiers, once its lock is there.
     #[serde(default)]
     pub environment: Option<EnvironmentUse>,
+    /// The curated spec, where one was curated and all of it is proven.
+    #[serde(default)]
+    pub curated: Option<Kept>,
     /// Set when it is to be stopped.
     pub cancel: Option<Cancel>,
     /// The verdict over the default tiers.
@@ -333,6 +336,8 @@ pub enum RunChange {
     CancelAsked { cancel: Cancel },
     /// It has its verdicts; nothing more of it runs.
     Concluded { verdict: Verdict, extra_verdict: Option<Verdict>, reason: Option<String> },
+    /// Its spec is curated.
+    Curated { curated: Kept },
     /// Nothing of it is left but its results.
     Released,
 }
@@ -366,6 +371,7 @@ impl Run {
             plan: None,
             tiers: Vec::new(),
             environment: None,
+            curated: None,
             cancel: None,
             verdict: None,
             extra_verdict: None,
@@ -400,6 +406,7 @@ impl Run {
             (Accepted | Waiting | Preparing | Available, C::CancelAsked { .. }) => self.phase,
             (Accepted | Waiting, C::Concluded { .. }) if self.cancel.is_some() => Cancelled,
             (Preparing | Available, C::Concluded { .. }) => Releasing,
+            (Releasing, C::Curated { .. }) => Releasing,
             (Releasing, C::Released) if self.cancel.is_some() => Cancelled,
             (Releasing, C::Released) if self.verdict == Some(Verdict::Unverified) => Failed,
             (Releasing, C::Released) => Completed,
@@ -476,6 +483,7 @@ impl Run {
                 self.extra_verdict = *extra_verdict;
                 self.reason = reason.clone();
             }
+            RunChange::Curated { curated } => self.curated = Some(curated.clone()),
             RunChange::Queued | RunChange::Released => {}
         }
         if self.phase.is_ended() {

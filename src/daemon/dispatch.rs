@@ -141,8 +141,12 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
 
     async fn release(&self, run: RunId) -> Result<Event, Fault> {
         let state = self.0.store.run(run).await?;
-        if state.is_none_or(|run| run.phase != Phase::Releasing) {
+        let Some(state) = state.filter(|run| run.phase == Phase::Releasing) else {
             return Ok(Event::Settled { run });
+        };
+        // Results are saved first.
+        if let Some(curated) = self.keep_curated(&state).await? {
+            self.step(Event::Curated { run, curated }, None).await?;
         }
         self.tear_down(run).await?;
         Ok(Event::Released { run })

@@ -4,6 +4,7 @@
 
 mod compare;
 mod curate;
+mod curated;
 mod dispatch;
 mod execute;
 mod poll;

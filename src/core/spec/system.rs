@@ -26,6 +26,8 @@ pub struct System {
     pub spi: Tool,
     /// The repository of nb-wrangler itself.
     pub nb_wrangler: Option<Tool>,
+    /// When it was last saved, as it is written.
+    pub date_updated: Option<Written>,
     /// How environments are packed.
     pub archive_format: String,
     /// The repository that this spec is about, `owner/name`.
@@ -38,7 +40,8 @@ pub struct System {
 pub fn read(top: &Section<'_>) -> Option<System> {
     top.required("system")?;
     let section = top.section("system")?;
-    section.know(&["spec_sha256", "date_updated"]);
+    section.know(&["spec_sha256"]);
+    let date_updated = section.text("date_updated");
     let spec_version = section.required_text("spec_version");
     if let Some(version) = &spec_version {
         match version.text.trim().parse::<f64>() {
@@ -78,6 +81,7 @@ pub fn read(top: &Section<'_>) -> Option<System> {
     commands.extend(self::commands(top));
     section.close();
     Some(System {
+        date_updated,
         spec_version: spec_version?,
         spi: spi?,
         nb_wrangler,
