@@ -59,6 +59,24 @@ pub struct RunHere {
     executor: String,
 }
 
+impl RunHere {
+    /// A run of the spec of this name in this folder.
+    pub fn of_spec(folder: &Path, name: &str, executor: &str, output: &Path) -> Self {
+        Self {
+            place: folder.to_string_lossy().into_owned(),
+            sha: None,
+            recipe: Some("notebook".to_owned()),
+            extra_tests: false,
+            tier: Vec::new(),
+            notebooks: None,
+            spec: Some(name.to_owned()),
+            full: false,
+            output: output.to_owned(),
+            executor: executor.to_owned(),
+        }
+    }
+}
+
 /// The configuration if there is one, else what suits a laptop: state in the person's own state folder, no forge. Root's
 /// sandboxes run as another user, who cannot look into root's home: there it is a folder that everybody may enter.
 pub fn here_config(named: Option<&Path>) -> Result<Config, Trouble> {

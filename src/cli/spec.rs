@@ -1,5 +1,6 @@
 //! `docent spec`: what is done with specs outside of runs.
 
+mod curate;
 mod image;
 mod read;
 
@@ -15,6 +16,8 @@ use super::Trouble;
 pub enum Spec {
     #[command(flatten)]
     Read(read::ReadCommand),
+    /// Lock, run and complete a spec, as docent would for a pull request.
+    Curate(curate::Curate),
     #[command(flatten)]
     Image(image::ImageCommand),
 }
@@ -23,6 +26,7 @@ pub enum Spec {
 pub async fn spec(config: Option<&Path>, command: &Spec) -> Result<ExitCode, Trouble> {
     match command {
         Spec::Read(command) => read::carry_out(command),
+        Spec::Curate(arguments) => curate::curate(config, arguments).await,
         Spec::Image(command) => image::image(config, command).await,
     }
 }

@@ -2,6 +2,7 @@
 //! executors. The executors' own promises stand in `tests/hostile`; here it is what a person would read.
 
 mod bench;
+mod curating;
 #[path = "../hostile/mod.rs"]
 mod hostile;
 mod notebooks;
@@ -26,4 +27,14 @@ fn hostile_notebooks_in_containers() {
 #[test]
 fn hostile_notebooks_in_sandboxes() {
     notebooks::are_contained_and_named("sandbox");
+}
+
+#[test]
+fn a_spec_is_curated_in_containers() {
+    curating::a_spec_becomes_a_curated_spec("container");
+}
+
+#[test]
+fn a_spec_is_curated_in_sandboxes() {
+    curating::a_spec_becomes_a_curated_spec("sandbox");
 }

@@ -1,0 +1,32 @@
+//! `docent spec curate`: a run of one spec, here and now, of which the curated spec is what one wants.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use super::super::Trouble;
+use super::super::run::{self, RunHere};
+
+/// Which, and where to.
+#[derive(Debug, clap::Args)]
+pub struct Curate {
+    /// The spec.
+    file: PathBuf,
+    /// Where result.json, the curated spec, logs and artifacts go.
+    #[arg(long, default_value = "docent-result")]
+    output: PathBuf,
+    /// Where untrusted code runs.
+    #[arg(long, value_parser = ["auto", "container", "sandbox"], default_value = "auto")]
+    executor: String,
+}
+
+/// Runs the spec by itself, without the folder that it lies in: everything that it needs, it names.
+pub async fn curate(config: Option<&Path>, arguments: &Curate) -> Result<ExitCode, Trouble> {
+    let file = &arguments.file;
+    let trouble = |error: std::io::Error| Trouble::Usage(format!("{}: {error}", file.display()));
+    let name = file.file_name().and_then(|name| name.to_str());
+    let name = name.ok_or_else(|| Trouble::Usage(format!("{} names no file", file.display())))?;
+    let folder = tempfile::Builder::new().prefix("docent-spec-").tempdir()?;
+    std::fs::copy(file, folder.path().join(name)).map_err(trouble)?;
+    let here = RunHere::of_spec(folder.path(), name, &arguments.executor, &arguments.output);
+    run::run(config, &here).await
+}
