@@ -273,6 +273,7 @@ pub fn policy(
         slots: config.slots,
         queue_limit: config.queue_limit,
         environments: config.environments,
+        baseline_tests: config.baseline_tests,
         offer_lifetime: config.offer_lifetime,
         report_interval: config.report_interval,
         public_url: config.public_url.clone(),

@@ -58,6 +58,8 @@ pub struct Policy {
     pub queue_limit: usize,
     /// Environments that are kept for later runs.
     pub environments: usize,
+    /// Failed tests of one run that are run on its base as well; 0: none.
+    pub baseline_tests: usize,
     /// How long an offer stands.
     pub offer_lifetime: Duration,
     /// The shortest time between two edits of one comment.

@@ -5,10 +5,11 @@
 
 use serde::Serialize;
 
+use super::baseline::{self, Baseline, Class};
 use super::command::TestOptions;
 use super::id::{BranchId, CommentId, PullId};
 use super::outcome::{Outcome, TestResult};
-use super::recipe::{Environment, Limits, Network};
+use super::recipe::{AlreadyFailing, Environment, Limits, Network};
 use super::run::{Attempt, Kept, Party, PhaseEntered, RecipeUse, Run, TierRun, Trigger};
 use super::time::Time;
 use super::verdict::Verdict;
@@ -56,6 +57,8 @@ pub struct Document<'a> {
     phases: &'a [PhaseEntered],
     warnings: &'a [String],
     tiers: Vec<Tier<'a>>,
+    /// How it compares with the commit that its pull request started from.
+    baseline: Option<Compared<'a>>,
     reproduce: String,
 }
 
@@ -71,6 +74,7 @@ struct PullRequest<'a> {
 enum Cause<'a> {
     Comment { comment: &'a CommentId, page_url: &'a str },
     Push { branch: &'a BranchId, changed: &'a [String], rule: &'a str },
+    Baseline { of: i64, rule: &'a str },
     CommandLine,
 }
 
@@ -91,6 +95,25 @@ struct Options<'a> {
 }
 
 #[derive(Debug, Clone, Serialize)]
+struct Compared<'a> {
+    base_sha: &'a str,
+    run: Option<i64>,
+    is_concluded: bool,
+    already_failing: AlreadyFailing,
+    is_let_pass: bool,
+    note: Option<&'a str>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct Test<'a> {
+    #[serde(flatten)]
+    result: &'a TestResult,
+    /// What a failure has to do with the change; missing where it is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    baseline: Option<Class>,
+}
+
+#[derive(Debug, Clone, Serialize)]
 struct Tier<'a> {
     name: &'a str,
     verdict: Option<Verdict>,
@@ -105,7 +128,7 @@ struct Tier<'a> {
     planned: &'a [String],
     attempts: Vec<Try<'a>>,
     /// Of the last attempt.
-    tests: &'a [TestResult],
+    tests: Vec<Test<'a>>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -143,6 +166,7 @@ impl<'a> Document<'a> {
             trigger: match &request.trigger {
                 Trigger::Comment { comment, page_url } => Cause::Comment { comment, page_url },
                 Trigger::Push { branch, changed, rule } => Cause::Push { branch, changed, rule },
+                Trigger::Baseline { of, pull: _, rule } => Cause::Baseline { of: of.0, rule },
                 Trigger::CommandLine => Cause::CommandLine,
             },
             actor: who(&request.by),
@@ -156,7 +180,8 @@ impl<'a> Document<'a> {
             ended_at: run.ended_at,
             phases: &run.phases,
             warnings: run.plan.as_ref().map_or(&[], |plan| plan.warnings.as_slice()),
-            tiers: run.tiers.iter().map(tier).collect(),
+            tiers: run.tiers.iter().map(|it| tier(run, it)).collect(),
+            baseline: run.baseline.as_ref().map(|baseline| compared(run, baseline)),
             reproduce: reproduce(run, origin.clone_url),
         }
     }
@@ -183,7 +208,19 @@ fn options(options: &TestOptions) -> Options<'_> {
     }
 }
 
-fn tier(tier: &TierRun) -> Tier<'_> {
+fn compared<'a>(run: &Run, baseline: &'a Baseline) -> Compared<'a> {
+    Compared {
+        base_sha: baseline.base.as_str(),
+        run: baseline.by.map(|by| by.0),
+        is_concluded: baseline.is_concluded,
+        already_failing: baseline.already_failing,
+        is_let_pass: baseline::is_let_pass(run),
+        note: baseline.note.as_deref(),
+    }
+}
+
+fn tier<'a>(run: &'a Run, tier: &'a TierRun) -> Tier<'a> {
+    let class = |test: &TestResult| run.baseline.as_ref()?.class(&tier.tier.name, &test.name);
     Tier {
         name: &tier.tier.name,
         verdict: tier.verdict,
@@ -196,7 +233,7 @@ fn tier(tier: &TierRun) -> Tier<'_> {
         reused_from: tier.reused_from.map(|run| run.0),
         planned: &tier.planned,
         attempts: tier.attempts.iter().map(attempt).collect(),
-        tests: &tier.tests,
+        tests: tier.tests.iter().map(|test| Test { result: test, baseline: class(test) }).collect(),
     }
 }
 

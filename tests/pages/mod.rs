@@ -209,6 +209,7 @@ impl Museum {
         let recipe = RecipeUse {
             name: "notebook".into(),
             digest: "d".repeat(64),
+            already_failing: Default::default(),
             image: format!("docent/notebook {HOSTILE}"),
             image_identity: None,
             settings_digest: String::new(),
@@ -399,6 +400,7 @@ fn policy() -> Policy {
         slots: 1,
         queue_limit: 10,
         environments: 2,
+        baseline_tests: 2,
         offer_lifetime: Duration::hours(24),
         report_interval: Duration::seconds(15),
         public_url: None,
