@@ -126,6 +126,8 @@ pub struct Config {
     pub specs: SpecPolicy,
     /// Environments that are kept for later runs; 0: none.
     pub environments: usize,
+    /// Failed tests of one run that are run on its base as well; 0: none.
+    pub baseline_tests: usize,
     /// The shortest time between two edits of a comment.
     pub report_interval: Duration,
     /// How long logs and artifacts are kept.
@@ -225,7 +227,8 @@ fn read(source: &Source<'_>, name: &str) -> Config {
     let listen = listen(&table);
     let public_url = address(&table, "public_url").map(|url| url.as_str().trim_end_matches('/').to_owned());
     let (executor, socket, slots, index_hosts) = executor(&table);
-    let Limits { environments, offer_lifetime, queue_limit, report_interval, retention } = limits(&table);
+    let Limits { baseline_tests, environments, offer_lifetime, queue_limit, report_interval, retention } =
+        limits(&table);
     let mut recipe_mentions = Vec::new();
     let mut warnings = Vec::new();
     let recipe_path = table.texts("recipe_path").unwrap_or_default();
@@ -249,6 +252,7 @@ fn read(source: &Source<'_>, name: &str) -> Config {
         index_hosts,
         slots,
         grammar: commands::grammar(&table),
+        baseline_tests,
         environments,
         specs: specs(&table),
         offer_lifetime,
@@ -355,6 +359,7 @@ fn specs(table: &Table<'_, '_, '_>) -> SpecPolicy {
 }
 
 struct Limits {
+    baseline_tests: usize,
     environments: usize,
     offer_lifetime: Duration,
     queue_limit: usize,
@@ -364,6 +369,7 @@ struct Limits {
 
 fn limits(table: &Table<'_, '_, '_>) -> Limits {
     let usual = Limits {
+        baseline_tests: 20,
         environments: 10,
         offer_lifetime: Duration::hours(24),
         queue_limit: 50,
@@ -373,6 +379,7 @@ fn limits(table: &Table<'_, '_, '_>) -> Limits {
     let Some(table) = table.table("limits") else { return usual };
     let (second, minute, hour) = (Duration::seconds(1), Duration::minutes(1), Duration::hours(1));
     let limits = Limits {
+        baseline_tests: whole(&table, "baseline_tests", 0, 1_000).unwrap_or(usual.baseline_tests),
         environments: whole(&table, "environments", 0, 10_000).unwrap_or(usual.environments),
         offer_lifetime: table.duration("offer_lifetime", minute).unwrap_or(usual.offer_lifetime),
         queue_limit: whole(&table, "queue_limit", 1, 100_000).unwrap_or(usual.queue_limit),

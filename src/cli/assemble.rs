@@ -274,6 +274,7 @@ pub fn policy(
         queue_limit: config.queue_limit,
         environments: config.environments,
         specs: config.specs.clone(),
+        baseline_tests: config.baseline_tests,
         offer_lifetime: config.offer_lifetime,
         report_interval: config.report_interval,
         public_url: config.public_url.clone(),

@@ -118,7 +118,7 @@ async fn show(store: &Store, id: RunId, json: bool) -> Result<ExitCode, Trouble>
         neutral::plain(run.request.by.name(), 60),
         for_people(run.requested_at)
     );
-    if let Trigger::Push { rule, .. } = &run.request.trigger {
+    if let Trigger::Push { rule, .. } | Trigger::Baseline { rule, .. } = &run.request.trigger {
         println!("  because {}", neutral::plain(rule, 400));
     }
     if let Some(reason) = &run.reason {

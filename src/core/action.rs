@@ -16,6 +16,8 @@ pub enum Action {
     Prepare { run: RunId },
     /// Run an attempt to its end.
     Execute { attempt: AttemptId },
+    /// Look up what is known of the commit that a run's pull request started from.
+    LookUpBase { run: RunId },
     /// Interrupt whatever a run is doing.
     Stop { run: RunId },
     /// Tear down everything of a run.
@@ -36,6 +38,7 @@ impl Action {
             Self::Compare { line, before, after } => format!("compare/{line}/{before}/{after}"),
             Self::Prepare { run } => format!("prepare/{run}"),
             Self::Execute { attempt } => format!("execute/{attempt}"),
+            Self::LookUpBase { run } => format!("base/{run}"),
             Self::Stop { run } => format!("stop/{run}"),
             Self::Release { run } => format!("release/{run}"),
             Self::DropEnvironment { run } => format!("environment/{run}"),

@@ -3,6 +3,7 @@
 //! `decide` is total and synchronous. It never fails for outside reasons: a failure to do something comes in as an event.
 //! What it decides is recorded in one transaction, and only then done.
 
+mod baseline;
 mod command;
 mod environments;
 mod reporting;
@@ -66,6 +67,7 @@ pub fn decide(world: &World, event: &Event, policy: &Policy, now: Time) -> Decis
         Event::Curated { run, curated } => {
             deciding.run(*run, RunChange::Curated { curated: curated.clone() });
         }
+        Event::BaseLookedUp { run, evidence, .. } => deciding.base_looked_up(*run, evidence),
         Event::Released { run } => deciding.run(*run, RunChange::Released),
         Event::Reported { pull, comment, digest } => deciding.reported(pull, *comment, digest),
         Event::StatusSet { .. } | Event::Settled { .. } => {}
@@ -97,8 +99,15 @@ impl Deciding<'_> {
         let before = self.world.runs.get(&run).map(|run| run.phase);
         self.change(Change::Run { run, at: self.now, change });
         let Some(run) = self.world.runs.get(&run) else { return };
-        let (id, after) = (run.id, run.phase);
+        let (id, after, is_baseline) = (run.id, run.phase, run.request.is_baseline());
         if before == Some(after) {
+            return;
+        }
+        if is_baseline {
+            let has_told = |phase: Phase| phase == Phase::Releasing || phase.is_ended();
+            if has_told(after) && !before.is_some_and(has_told) {
+                self.baseline_ended(id);
+            }
             return;
         }
         let repository = run.request.repository().cloned();
@@ -179,6 +188,7 @@ impl Deciding<'_> {
             }
             Action::Prepare { run } => self.preparation_failed(*run, fault),
             Action::Compare { line, after, .. } => self.not_compared(line, after, fault),
+            Action::LookUpBase { run } => self.base_not_looked_up(*run, fault),
             Action::Execute { attempt } => self.attempt_errored(attempt, &fault.text),
             Action::Report { .. }
             | Action::SetStatus { .. }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::action::Action;
+use super::baseline::Evidence;
 use super::id::{AttemptId, BranchId, CommentId, Line, PullId, RunId, Sha};
 use super::outcome::{Ending, TestResult};
 use super::plan::Plan;
@@ -50,6 +51,8 @@ pub enum Event {
         log: Option<Kept>,
         artifacts: Vec<Kept>,
     },
+    /// What is known of the base of a run was looked up.
+    BaseLookedUp { run: RunId, pull: PullId, evidence: Evidence },
     /// An environment that was kept is not there any more.
     EnvironmentLost { run: RunId },
     /// The curated spec of a run is kept.
@@ -106,6 +109,7 @@ impl Event {
             },
             Self::BranchSeen { branch, .. } => Concern { branch: Some(branch.clone()), ..Concern::default() },
             Self::Compared { line, .. } => line_of(line),
+            Self::BaseLookedUp { run, pull, .. } => Concern { pull: Some(pull.clone()), ..run_of(*run) },
             Self::Prepared { run, .. }
             | Self::EnvironmentLost { run }
             | Self::Curated { run, .. }
@@ -120,6 +124,7 @@ impl Event {
                 Action::Report { pull } => Concern { pull: Some(pull.clone()), ..Concern::default() },
                 Action::Execute { attempt } => run_of(attempt.run),
                 Action::Prepare { run }
+                | Action::LookUpBase { run }
                 | Action::Stop { run }
                 | Action::Release { run }
                 | Action::DropEnvironment { run }
@@ -144,6 +149,7 @@ impl Event {
             Self::Prepared { .. } => "prepared",
             Self::AttemptStarted { .. } => "attempt_started",
             Self::AttemptEnded { .. } => "attempt_ended",
+            Self::BaseLookedUp { .. } => "base_looked_up",
             Self::EnvironmentLost { .. } => "environment_lost",
             Self::Curated { .. } => "curated",
             Self::Released { .. } => "released",

@@ -17,6 +17,7 @@ pub mod ledger;
 pub mod authorise;
 pub mod policy;
 
+pub mod baseline;
 pub mod curated;
 pub mod curation;
 pub mod environment;

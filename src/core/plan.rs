@@ -22,7 +22,7 @@ pub struct Plan {
     pub findings: Vec<TestResult>,
     /// The spec under curation; none for a plain repository.
     #[serde(default)]
-    pub curation: Option<Curation>,
+    pub curation: Option<Box<Curation>>,
     /// What was found leaves nothing to run: after the built-in tier, the others stay unverified.
     #[serde(default)]
     pub is_unusable: bool,

@@ -61,6 +61,8 @@ pub struct Policy {
     pub environments: usize,
     /// What specs may make this docent do.
     pub specs: SpecPolicy,
+    /// Failed tests of one run that are run on its base as well; 0: none.
+    pub baseline_tests: usize,
     /// How long an offer stands.
     pub offer_lifetime: Duration,
     /// The shortest time between two edits of one comment.

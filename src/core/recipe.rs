@@ -91,6 +91,17 @@ impl Tier {
     }
 }
 
+/// What a recipe makes of a failure that is proven to have been there before the change.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AlreadyFailing {
+    /// It keeps the status of the pull request red.
+    #[default]
+    Fail,
+    /// It does not.
+    Pass,
+}
+
 /// A recipe, read and checked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Recipe {
@@ -107,6 +118,9 @@ pub struct Recipe {
     pub image: String,
     /// Handed to the steps as they are.
     pub settings: serde_json::Map<String, serde_json::Value>,
+    /// What becomes of a pull request in which nothing fails that did not fail before.
+    #[serde(default)]
+    pub already_failing: AlreadyFailing,
     /// In the order in which they run.
     pub tiers: Vec<Tier>,
     /// SHA-256 over all files of its folder: which recipe it really was.

@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 
+use super::baseline::{self, Class};
 use super::ledger::{Entry, Fate};
 use super::neutral;
 use super::outcome::{Outcome, TestResult};
@@ -15,6 +16,8 @@ use super::world::Pull;
 const ANSWERS: usize = 6;
 /// Failures that are shown in full.
 const FAILURES: usize = 10;
+/// Names in one line.
+const NAMES: usize = 10;
 /// Lines of a traceback that are shown.
 const TRACEBACK_LINES: usize = 15;
 
@@ -48,11 +51,17 @@ pub enum Light {
 
 /// The light and the one line of a run's status.
 pub fn status(run: &Run) -> (Light, String) {
-    let line = headline(run);
+    let mut line = headline(run);
+    if baseline::is_let_pass(run) {
+        line = format!("nothing new fails; {line}");
+    } else if baseline::is_open(run) {
+        return (Light::Pending, format!("{line}; being compared with what it would merge into"));
+    }
     // A green light speaks for all of the recipe, so a part of it is not given one.
     let options = &run.request.options;
     let is_part = !options.tiers.is_empty() || options.notebooks.is_some();
-    if is_part && matches!(run.verdict, Some(Verdict::Pass | Verdict::Skip)) && run.cancel.is_none() {
+    let is_good = matches!(run.verdict, Some(Verdict::Pass | Verdict::Skip)) || baseline::is_let_pass(run);
+    if is_part && is_good && run.cancel.is_none() {
         return (Light::Grey, format!("only a part was asked for; {line}"));
     }
     let light = match run.phase {
@@ -60,6 +69,7 @@ pub fn status(run: &Run) -> (Light, String) {
         Phase::Cancelled | Phase::Rejected | Phase::Expired => Light::Grey,
         _ => match run.verdict {
             Some(Verdict::Pass | Verdict::Skip) => Light::Green,
+            Some(Verdict::Fail) if baseline::is_let_pass(run) => Light::Green,
             Some(Verdict::Fail) => Light::Red,
             Some(Verdict::Unverified) | None => Light::Grey,
         },
@@ -95,11 +105,27 @@ pub fn headline(run: &Run) -> String {
 /// `2 passed, 1 failed, 1 skipped` over the last tier that has tests of its own; empty when none has.
 fn count(run: &Run) -> String {
     let tier = run.tiers.iter().rev().filter(|tier| !tier.tier.is_opt_in).find(|tier| !tier.tests.is_empty());
-    tier.map(|tier| counts(&tier.tests)).unwrap_or_default()
+    let Some(tier) = tier else { return String::new() };
+    let class = |test: &&TestResult| class_of(run, tier, test).filter(|_| test.outcome.is_bad());
+    let mut parts = Vec::new();
+    for wanted in [Class::NewFailure, Class::AlreadyFailing, Class::Flaky] {
+        let count = tier.tests.iter().filter(|test| class(test) == Some(wanted)).count();
+        if count > 0 {
+            parts.push(wanted.counted(count));
+        }
+    }
+    let others = counts(tier.tests.iter().filter(|test| class(test).is_none()));
+    parts.extend(Some(others).filter(|others| !others.is_empty()));
+    parts.join(", ")
+}
+
+/// What a test has to do with the change, where that is known.
+fn class_of(run: &Run, tier: &TierRun, test: &TestResult) -> Option<Class> {
+    run.baseline.as_ref()?.class(&tier.tier.name, &test.name)
 }
 
 /// `2 passed, 1 failed`.
-fn counts(tests: &[TestResult]) -> String {
+fn counts<'a>(tests: impl IntoIterator<Item = &'a TestResult>) -> String {
     let mut counts: Vec<(Outcome, usize)> = Vec::new();
     for test in tests {
         match counts.iter_mut().find(|(outcome, _)| *outcome == test.outcome) {
@@ -170,6 +196,7 @@ fn write_run(text: &mut String, view: &View<'_>, run: &Run, failures: usize) {
     if !run.tiers.is_empty() {
         write_tiers(text, run);
     }
+    write_comparison(text, run);
     write_failures(text, run, failures);
     if let Some(extra) = run.extra_verdict {
         let _ = writeln!(
@@ -239,6 +266,41 @@ fn tier_note(tier: &TierRun) -> String {
     notes.join(", ")
 }
 
+/// What the base says that stands beside no failure.
+fn write_comparison(text: &mut String, run: &Run) {
+    let Some(compared) = &run.baseline else { return };
+    let base = compared.base.short();
+    if let (Some(by), false) = (compared.by, compared.is_concluded) {
+        let _ = writeln!(
+            text,
+            "\nRun {by} finds out which of the failed tests fail at `{base}` too, before this change."
+        );
+    }
+    if baseline::is_let_pass(run) {
+        let _ = writeln!(
+            text,
+            "\nNothing fails that did not fail before this change, and the recipe lets that pass."
+        );
+    }
+    let outcome =
+        |tier: &str, name: &str| Some(run.tier(tier)?.tests.iter().find(|test| test.name == name)?.outcome);
+    for (class, words) in [(Class::Fixed, "Fixed by this change"), (Class::Flaky, "Passed, but flaky")] {
+        let good = compared.classes.iter().filter(|it| it.class == class);
+        let good = good.filter(|it| outcome(&it.tier, &it.name) == Some(Outcome::Passed));
+        let names: std::collections::BTreeSet<&str> = good.map(|it| it.name.as_str()).collect();
+        if names.is_empty() {
+            continue;
+        }
+        let shown: Vec<String> = names.iter().take(NAMES).map(|name| neutral::path(name)).collect();
+        let more = names.len().saturating_sub(NAMES);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let _ = writeln!(text, "\n{words}: {}{more}", shown.join(", "));
+    }
+    if let Some(note) = &compared.note {
+        let _ = writeln!(text, "\nCompared with `{base}`: {}", neutral::inline(note, 300));
+    }
+}
+
 fn write_failures(text: &mut String, run: &Run, limit: usize) {
     let bad: Vec<(&TierRun, &TestResult)> = run
         .tiers
@@ -247,20 +309,21 @@ fn write_failures(text: &mut String, run: &Run, limit: usize) {
         .filter(|(_, test)| test.outcome.is_bad())
         .collect();
     for (tier, test) in bad.iter().take(limit) {
-        write_failure(text, tier, test);
+        write_failure(text, tier, test, class_of(run, tier, test));
     }
     if bad.len() > limit {
         let _ = writeln!(text, "\n… and {} more.", bad.len() - limit);
     }
 }
 
-fn write_failure(text: &mut String, tier: &TierRun, test: &TestResult) {
+fn write_failure(text: &mut String, tier: &TierRun, test: &TestResult, class: Option<Class>) {
     let _ = writeln!(
         text,
-        "\n#### {} {} — {}\n",
+        "\n#### {} {} — {}{}\n",
         if test.outcome.is_ours() { "?" } else { "✘" },
         neutral::path(&test.name),
-        test.outcome.words()
+        test.outcome.words(),
+        class.map(|class| format!(" · {}", class.words())).unwrap_or_default()
     );
     if let Some(cell) = &test.cell {
         let mut place = format!("cell {}", cell.index);
@@ -341,7 +404,7 @@ fn write_offer(text: &mut String, view: &View<'_>, offer: &Run) {
     let until = offer.expires_at.map(for_people).unwrap_or_default();
     let why = match &offer.request.trigger {
         Trigger::Push { rule, .. } => format!(" ({})", neutral::inline(rule, 300)),
-        Trigger::Comment { .. } | Trigger::CommandLine => String::new(),
+        Trigger::Comment { .. } | Trigger::CommandLine | Trigger::Baseline { .. } => String::new(),
     };
     let _ = writeln!(
         text,

@@ -5,11 +5,12 @@
 
 use serde::Serialize;
 
+use super::baseline::{self, Baseline, Class};
 use super::command::TestOptions;
 use super::curation::Source;
 use super::id::{BranchId, CommentId, PullId};
 use super::outcome::{Outcome, TestResult};
-use super::recipe::{Environment, Limits, Network};
+use super::recipe::{AlreadyFailing, Environment, Limits, Network};
 use super::run::{Attempt, Kept, Party, PhaseEntered, RecipeUse, Run, TierRun, Trigger};
 use super::time::Time;
 use super::verdict::Verdict;
@@ -58,6 +59,8 @@ pub struct Document<'a> {
     warnings: &'a [String],
     spec: Option<SpecUse<'a>>,
     tiers: Vec<Tier<'a>>,
+    /// How it compares with the commit that its pull request started from.
+    baseline: Option<Compared<'a>>,
     reproduce: String,
 }
 
@@ -82,6 +85,7 @@ struct PullRequest<'a> {
 enum Cause<'a> {
     Comment { comment: &'a CommentId, page_url: &'a str },
     Push { branch: &'a BranchId, changed: &'a [String], rule: &'a str },
+    Baseline { of: i64, rule: &'a str },
     CommandLine,
 }
 
@@ -103,6 +107,25 @@ struct Options<'a> {
 }
 
 #[derive(Debug, Clone, Serialize)]
+struct Compared<'a> {
+    base_sha: &'a str,
+    run: Option<i64>,
+    is_concluded: bool,
+    already_failing: AlreadyFailing,
+    is_let_pass: bool,
+    note: Option<&'a str>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct Test<'a> {
+    #[serde(flatten)]
+    result: &'a TestResult,
+    /// What a failure has to do with the change; missing where it is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    baseline: Option<Class>,
+}
+
+#[derive(Debug, Clone, Serialize)]
 struct Tier<'a> {
     name: &'a str,
     verdict: Option<Verdict>,
@@ -117,7 +140,7 @@ struct Tier<'a> {
     planned: &'a [String],
     attempts: Vec<Try<'a>>,
     /// Of the last attempt.
-    tests: &'a [TestResult],
+    tests: Vec<Test<'a>>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -155,6 +178,7 @@ impl<'a> Document<'a> {
             trigger: match &request.trigger {
                 Trigger::Comment { comment, page_url } => Cause::Comment { comment, page_url },
                 Trigger::Push { branch, changed, rule } => Cause::Push { branch, changed, rule },
+                Trigger::Baseline { of, pull: _, rule } => Cause::Baseline { of: of.0, rule },
                 Trigger::CommandLine => Cause::CommandLine,
             },
             actor: who(&request.by),
@@ -175,7 +199,8 @@ impl<'a> Document<'a> {
                 repositories: &curation.repositories,
                 curated: run.curated.as_ref(),
             }),
-            tiers: run.tiers.iter().map(tier).collect(),
+            tiers: run.tiers.iter().map(|it| tier(run, it)).collect(),
+            baseline: run.baseline.as_ref().map(|baseline| compared(run, baseline)),
             reproduce: reproduce(run, origin.clone_url),
         }
     }
@@ -203,7 +228,19 @@ fn options(options: &TestOptions) -> Options<'_> {
     }
 }
 
-fn tier(tier: &TierRun) -> Tier<'_> {
+fn compared<'a>(run: &Run, baseline: &'a Baseline) -> Compared<'a> {
+    Compared {
+        base_sha: baseline.base.as_str(),
+        run: baseline.by.map(|by| by.0),
+        is_concluded: baseline.is_concluded,
+        already_failing: baseline.already_failing,
+        is_let_pass: baseline::is_let_pass(run),
+        note: baseline.note.as_deref(),
+    }
+}
+
+fn tier<'a>(run: &'a Run, tier: &'a TierRun) -> Tier<'a> {
+    let class = |test: &TestResult| run.baseline.as_ref()?.class(&tier.tier.name, &test.name);
     Tier {
         name: &tier.tier.name,
         verdict: tier.verdict,
@@ -216,7 +253,7 @@ fn tier(tier: &TierRun) -> Tier<'_> {
         reused_from: tier.reused_from.map(|run| run.0),
         planned: &tier.planned,
         attempts: tier.attempts.iter().map(attempt).collect(),
-        tests: &tier.tests,
+        tests: tier.tests.iter().map(|test| Test { result: test, baseline: class(test) }).collect(),
     }
 }
 

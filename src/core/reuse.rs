@@ -122,8 +122,9 @@ pub fn keys(run: &Run, tier: &Tier) -> BTreeMap<String, String> {
 }
 
 /// Whether this run may take results of others: not one that was asked to be whole, nor one that looks again at what was bad.
+/// What a base does is asked for once; what is known of it is as good as another run.
 pub fn is_wanted(run: &Run) -> bool {
-    !run.request.options.full && run.request.only.is_empty()
+    !run.request.options.full && (run.request.only.is_empty() || run.request.is_baseline())
 }
 
 /// What can be taken for the tests planned in `tier`. `sources` are the runs that the candidates name.

@@ -2,13 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::baseline::{Baseline, Classed, Waiter};
 use super::command::TestOptions;
 use super::environment::EnvironmentUse;
 use super::id::{AttemptId, BranchId, CommentId, PullId, RepositoryId, RunId, Sha};
 use super::outcome::{Outcome, TestResult};
 use super::plan::Plan;
 use super::pull::Actor;
-use super::recipe::Tier;
+use super::recipe::{AlreadyFailing, Tier};
 use super::time::Time;
 use super::verdict::Verdict;
 
@@ -30,6 +31,15 @@ pub enum Trigger {
         /// Changed paths of interest, the first of them; a stranger's texts.
         changed: Vec<String>,
         /// The rule that made a run or an offer of it, for people.
+        rule: String,
+    },
+    /// Tests of a pull request's run failed, and whether they fail on its base was not known.
+    Baseline {
+        /// The run in which they failed.
+        of: RunId,
+        /// Its pull request.
+        pull: PullId,
+        /// The rule that made a run of it, for people.
         rule: String,
     },
     /// `docent run`, or an operator's `docent runs retry`.
@@ -95,8 +105,14 @@ impl Request {
         match (&self.pull, &self.trigger) {
             (Some(pull), _) => Some(&pull.repository),
             (None, Trigger::Push { branch, .. }) => Some(&branch.repository),
+            (None, Trigger::Baseline { pull, .. }) => Some(&pull.repository),
             (None, _) => None,
         }
+    }
+
+    /// docent's own question to a base. Nobody asked for it, so nobody is told of it on the forge.
+    pub fn is_baseline(&self) -> bool {
+        matches!(self.trigger, Trigger::Baseline { .. })
     }
 
     /// The watched branch whose commit it is; none for a pull request.
@@ -297,6 +313,12 @@ pub struct Run {
     pub extra_verdict: Option<Verdict>,
     /// Why it could not come to its tiers, or why it ended as it did.
     pub reason: Option<String>,
+    /// How its results compare with those of the commit that its pull request started from.
+    #[serde(default)]
+    pub baseline: Option<Baseline>,
+    /// Runs that wait for what this one says of their base.
+    #[serde(default)]
+    pub awaited_by: Vec<Waiter>,
 }
 
 /// What happens to a run. Past tense: it is recorded when it has happened.
@@ -338,6 +360,14 @@ pub enum RunChange {
     Concluded { verdict: Verdict, extra_verdict: Option<Verdict>, reason: Option<String> },
     /// Its spec is curated.
     Curated { curated: Kept },
+    /// What is known of its base is being looked up.
+    BaselineSought { base: Sha, already_failing: AlreadyFailing },
+    /// A run of its base was started, or was there already.
+    BaselineStarted { by: RunId },
+    /// It was compared with its base: a remark, which moves neither phase nor verdict.
+    BaselineConcluded { classes: Vec<Classed>, note: Option<String> },
+    /// These runs wait for what it says.
+    Awaited { by: Vec<Waiter> },
     /// Nothing of it is left but its results.
     Released,
 }
@@ -376,6 +406,8 @@ impl Run {
             verdict: None,
             extra_verdict: None,
             reason: None,
+            baseline: None,
+            awaited_by: Vec::new(),
         }
     }
 
@@ -404,6 +436,13 @@ impl Run {
                 | C::TierConcluded { .. },
             ) => Available,
             (Accepted | Waiting | Preparing | Available, C::CancelAsked { .. }) => self.phase,
+            (Releasing, C::BaselineSought { .. }) if self.baseline.is_none() => Releasing,
+            (Releasing | Completed | Failed, C::BaselineStarted { .. } | C::BaselineConcluded { .. })
+                if self.baseline.as_ref().is_some_and(|baseline| !baseline.is_concluded) =>
+            {
+                self.phase
+            }
+            (Offered | Accepted | Waiting | Preparing | Available, C::Awaited { .. }) => self.phase,
             (Accepted | Waiting, C::Concluded { .. }) if self.cancel.is_some() => Cancelled,
             (Preparing | Available, C::Concluded { .. }) => Releasing,
             (Releasing, C::Curated { .. }) => Releasing,
@@ -417,7 +456,8 @@ impl Run {
     /// Applies `change`, or names why it cannot happen and leaves the run as it was.
     pub fn apply(&mut self, change: &RunChange, at: Time) -> Result<(), Illegal> {
         let phase = self.next(change)?;
-        if phase != self.phase {
+        let is_moved = phase != self.phase;
+        if is_moved {
             self.phases.push(PhaseEntered { phase, at });
         }
         self.phase = phase;
@@ -484,9 +524,26 @@ impl Run {
                 self.reason = reason.clone();
             }
             RunChange::Curated { curated } => self.curated = Some(curated.clone()),
+            RunChange::BaselineSought { base, already_failing } => {
+                self.baseline = Some(Baseline::sought(base.clone(), *already_failing));
+            }
+            RunChange::BaselineStarted { by } => {
+                if let Some(baseline) = &mut self.baseline {
+                    baseline.by = Some(*by);
+                }
+            }
+            RunChange::BaselineConcluded { classes, note } => {
+                if let Some(baseline) = &mut self.baseline {
+                    baseline.is_concluded = true;
+                    baseline.classes.clone_from(classes);
+                    baseline.note.clone_from(note);
+                }
+            }
+            RunChange::Awaited { by } => self.awaited_by.clone_from(by),
             RunChange::Queued | RunChange::Released => {}
         }
-        if self.phase.is_ended() {
+        // What is remarked on a run that has ended does not end it again.
+        if is_moved && self.phase.is_ended() {
             self.ended_at = Some(at);
         }
         Ok(())

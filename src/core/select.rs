@@ -135,7 +135,7 @@ pub fn plan_of_spec(
     let mut plan = plan(&[], seen, options, only, true);
     plan.requirements = selected.requirements().into_iter().map(str::to_owned).collect();
     plan.warnings.extend(selected.warnings.iter().map(|warning| warning.mistake.to_string()));
-    plan.curation = Some(curation);
+    plan.curation = Some(Box::new(curation));
     plan
 }
 

@@ -67,7 +67,8 @@ pub fn of_tier(outcome: Outcome, tests: &[TestResult], planned: &[String]) -> Ve
     }
 }
 
-fn covers(tests: &[TestResult], planned: &[String]) -> bool {
+/// Every planned test has left a result.
+pub(super) fn covers(tests: &[TestResult], planned: &[String]) -> bool {
     let seen: BTreeSet<&str> = tests.iter().map(|test| test.name.as_str()).collect();
     planned.iter().all(|name| seen.contains(name.as_str()))
 }

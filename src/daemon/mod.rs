@@ -2,6 +2,7 @@
 //!
 //! Generic over the traits of the floor below, so that nothing here knows a forge or an engine by name.
 
+mod baseline;
 mod compare;
 mod curate;
 mod curated;

@@ -48,7 +48,8 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
 
     /// Brings the status of a run up to date, where the report credential may.
     pub(super) async fn set_status(&self, id: RunId) -> Result<Event, Fault> {
-        let Some(run) = self.0.store.run(id).await? else { return Ok(Event::Settled { run: id }) };
+        let run = self.0.store.run(id).await?.filter(|run| !run.request.is_baseline());
+        let Some(run) = run else { return Ok(Event::Settled { run: id }) };
         let (Some(place), Some(sha)) = (run.request.repository(), &run.request.sha) else {
             return Ok(Event::Settled { run: id });
         };

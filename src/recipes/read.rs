@@ -9,7 +9,7 @@ use super::Build;
 use crate::core::mistake::{Mistake, did_you_mean};
 use crate::core::reader::{Source, Table};
 use crate::core::recipe::{
-    Environment, Limits, Network, Overrides, Recipe, Setting, Settings, TestSet, Tier,
+    AlreadyFailing, Environment, Limits, Network, Overrides, Recipe, Setting, Settings, TestSet, Tier,
 };
 use crate::core::select::pattern;
 use crate::core::time::Duration;
@@ -48,7 +48,9 @@ pub(super) fn recipe(source: &Source<'_>, place: &Path, settings: &Settings) -> 
     let own = table.table("settings").map(|table| table.settings()).unwrap_or_default();
     let values = overridden(source, &name, own, settings.get(&name));
     let tiers = tiers(&table, limits, &values);
+    let fates = [("fail", AlreadyFailing::Fail), ("pass", AlreadyFailing::Pass)];
     let recipe = Recipe {
+        already_failing: table.choice("already_failing", &fates).unwrap_or_default(),
         description: table.text("description").unwrap_or_default(),
         detect: patterns(&table, "detect"),
         specs: patterns(&table, "specs"),

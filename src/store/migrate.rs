@@ -10,6 +10,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_reuse.sql"),
     include_str!("migrations/0003_branches.sql"),
+    include_str!("migrations/0004_commits.sql"),
 ];
 
 /// Refuses a damaged file, before anything is written to it.

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use super::rows::{Number, document, documents, from_json, time};
 use super::write::chain;
 use super::{Store, StoreError};
-use crate::core::id::{BranchId, PullId, RepositoryId, RunId};
+use crate::core::id::{BranchId, PullId, RepositoryId, RunId, Sha};
 use crate::core::ledger::Entry;
 use crate::core::pull::Repository;
 use crate::core::run::Run;
@@ -85,6 +85,24 @@ impl Store {
             let sql = "SELECT document FROM run WHERE forge = ?1 AND repository = ?2 AND branch = ?3
                        ORDER BY id DESC LIMIT ?4";
             let key = params![id.repository.forge, Number(id.repository.number), id.name, count];
+            documents(connection, "a run", sql, key)
+        })
+        .await
+    }
+
+    /// The latest runs of a commit, the newest first.
+    pub async fn runs_of_commit(
+        &self,
+        repository: &RepositoryId,
+        sha: &Sha,
+        count: u32,
+    ) -> Result<Vec<Run>, StoreError> {
+        let (repository, sha) = (repository.clone(), sha.clone());
+        self.read(move |connection| {
+            let sql = "SELECT document FROM run WHERE forge = ?1 AND repository = ?2
+                         AND json_extract(document, '$.request.sha') = ?3
+                       ORDER BY id DESC LIMIT ?4";
+            let key = params![repository.forge, Number(repository.number), sha.as_str(), count];
             documents(connection, "a run", sql, key)
         })
         .await

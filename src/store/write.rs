@@ -223,7 +223,7 @@ fn load(transaction: &Transaction<'_>, concern: &Concern) -> Result<World, Troub
 fn comment_of(run: &Run) -> Option<CommentId> {
     match &run.request.trigger {
         Trigger::Comment { comment, .. } => Some(comment.clone()),
-        Trigger::Push { .. } | Trigger::CommandLine => None,
+        Trigger::Push { .. } | Trigger::Baseline { .. } | Trigger::CommandLine => None,
     }
 }
 

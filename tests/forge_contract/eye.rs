@@ -84,11 +84,11 @@ impl Eye {
 
     /// Where a branch was last seen, if it was looked for.
     pub fn branch(&self, name: &str) -> Option<Option<String>> {
-        let of_name = self.seen.iter().filter_map(|observation| match observation {
+        let mut of_name = self.seen.iter().filter_map(|observation| match observation {
             Observation::Branch { branch, head, .. } if branch.name == name => Some(head),
             _ => None,
         });
-        of_name.last().map(|head| head.as_ref().map(ToString::to_string))
+        of_name.next_back().map(|head| head.as_ref().map(ToString::to_string))
     }
 
     /// Polls until a branch was last seen there.

@@ -374,6 +374,7 @@ fn policy() -> Policy {
         description: "notebooks".into(),
         detect: vec!["*.ipynb".into()],
         specs: vec![],
+        already_failing: Default::default(),
         image: "docent/notebook".into(),
         settings: serde_json::Map::new(),
         tiers: vec![
@@ -401,6 +402,7 @@ fn policy() -> Policy {
         queue_limit: 10,
         environments: 2,
         specs: Default::default(),
+        baseline_tests: 2,
         offer_lifetime: Duration::hours(24),
         report_interval: Duration::seconds(15),
         public_url: None,

@@ -65,6 +65,7 @@ impl Deciding<'_> {
             for run in self.live_runs_of(&pull.id) {
                 self.cancel(run, Party::Docent, "the pull request was closed");
             }
+            self.abandon_baselines(&pull.id, "the pull request was closed");
         }
         if is_new_head && pull.is_open {
             self.head_moved(pull);
@@ -402,6 +403,7 @@ impl Deciding<'_> {
         if super::is_lapsed(state, self.now) {
             return self.run(run, RunChange::Expired { why: "it was not accepted in time".to_owned() });
         }
+        let pull = state.request.pull.clone();
         let older = match (&state.request.pull, state.request.branch()) {
             (Some(pull), _) => self.live_runs_of(pull),
             (None, Some(branch)) => self.live_runs_of_branch(branch),
@@ -411,6 +413,9 @@ impl Deciding<'_> {
         self.run(run, RunChange::Queued);
         for old in older {
             self.supersede(old, run);
+        }
+        if let Some(pull) = pull {
+            self.abandon_baselines(&pull, &format!("superseded by run {run}"));
         }
     }
 

@@ -28,7 +28,15 @@ impl Deciding<'_> {
         match tiers {
             Ok(tiers) => {
                 let tiers = plan::begin(tiers, plan);
+                let is_idle = state.request.is_baseline()
+                    && plan.findings.is_empty()
+                    && plan.notebooks.is_empty()
+                    && plan.extra_notebooks.is_empty();
                 self.run(run, RunChange::Prepared { recipe: recipe.clone(), plan: plan.clone(), tiers });
+                if is_idle {
+                    let why = "none of these tests is in this commit".to_owned();
+                    return self.conclude_as(run, Verdict::Skip, None, Some(why));
+                }
                 self.go_on(run);
             }
             Err(why) => self.conclude(run, Some(why)),
@@ -178,6 +186,7 @@ impl Deciding<'_> {
         self.run(run, RunChange::Concluded { verdict, extra_verdict, reason });
         if self.world.runs.get(&run).is_some_and(|run| run.phase == Phase::Releasing) {
             self.act(Action::Release { run });
+            self.seek_baseline(run);
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Which waiting run is next: fair to repositories first, then in order of arrival.
+//! Which waiting run is next: fair to repositories first, then in order of arrival; docent's own
+//! questions last.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +17,7 @@ impl Deciding<'_> {
         }
     }
 
-    /// The waiting run of the repository that holds the fewest slots; among those, the oldest. A pull request has one
+    /// What people wait for goes before docent's own questions. Of that, the waiting run of the repository that holds the fewest slots; among those, the oldest. A pull request has one
     /// running run, and so has a branch.
     fn next_of_queue(&self) -> Option<RunId> {
         let running: Vec<&Run> = self.world.runs.values().filter(|run| run.phase.is_running()).collect();
@@ -34,13 +35,20 @@ impl Deciding<'_> {
         waiting
             .filter(|run| run.request.pull.as_ref().is_none_or(|pull| !busy.contains(&pull)))
             .filter(|run| run.request.branch().is_none_or(|branch| !pushed.contains(&branch)))
-            .min_by_key(|run| (held.get(run.request.place.as_str()).copied().unwrap_or(0), run.id))
+            .min_by_key(|run| {
+                (
+                    run.request.is_baseline(),
+                    held.get(run.request.place.as_str()).copied().unwrap_or(0),
+                    run.id,
+                )
+            })
             .map(|run| run.id)
     }
 
     /// The place of a waiting run in the queue, counted from 1, in order of arrival.
     pub(super) fn place_of(&self, run: RunId) -> usize {
         let waiting = self.world.runs.values().filter(|other| other.phase == Phase::Waiting);
-        waiting.filter(|other| other.id <= run).count()
+        let is_last = self.world.runs.get(&run).is_some_and(|run| run.request.is_baseline());
+        waiting.filter(|other| (other.request.is_baseline(), other.id) <= (is_last, run)).count()
     }
 }

@@ -103,6 +103,7 @@ pub(super) fn policy() -> Policy {
             tier("extra", false, true, None),
         ],
         digest: String::new(),
+        already_failing: Default::default(),
     };
     let repository_policy = RepositoryPolicy {
         name: "astro/notebooks".into(),
@@ -122,6 +123,7 @@ pub(super) fn policy() -> Policy {
         queue_limit: 10,
         environments: 2,
         specs: Default::default(),
+        baseline_tests: 2,
         offer_lifetime: Duration::hours(24),
         report_interval: Duration::seconds(15),
         public_url: None,
@@ -765,7 +767,7 @@ mod random {
                 Event::CommentExamined { comment, examination: Box::new(examination) }
             }
             Action::Compare { line, before, after } => {
-                let changed = if byte % 3 == 0 { vec![] } else { vec!["n/a.ipynb".to_owned()] };
+                let changed = if byte.is_multiple_of(3) { vec![] } else { vec!["n/a.ipynb".to_owned()] };
                 Event::Compared { line, before, after, changed }
             }
             Action::Prepare { run } => Event::Prepared {
@@ -775,12 +777,16 @@ mod random {
                     image_identity: Some("image".into()),
                     ..RecipeUse::default()
                 },
-                plan: Plan::default(),
+                plan: Plan { notebooks: vec!["n/a.ipynb".into(), "n/b.ipynb".into()], ..Plan::default() },
             },
+            Action::LookUpBase { run } => looked_up(bench, run, byte),
             Action::Execute { attempt } => Event::AttemptEnded {
                 attempt,
                 ending: AttemptEnding::Ended { ending: ending(byte) },
-                tests: vec![],
+                tests: match byte % 8 {
+                    4 => vec![test("n/a.ipynb", Outcome::Failed), test("n/b.ipynb", Outcome::TimedOut)],
+                    _ => vec![test("n/a.ipynb", Outcome::Passed), test("n/b.ipynb", Outcome::Passed)],
+                },
                 log: Some(Kept { name: "log".into(), digest: String::new(), size: 0 }),
                 artifacts: vec![Kept { name: "lock".into(), digest: (byte % 5).to_string(), size: 0 }],
             },
@@ -790,6 +796,49 @@ mod random {
             Action::Report { pull } => Event::Reported { pull, comment: 1, digest: String::new() },
             Action::SetStatus { run } => Event::StatusSet { run },
         })
+    }
+
+    /// What the store would find.
+    fn looked_up(bench: &Bench, run: RunId, byte: u8) -> Event {
+        let Some((state, pull, sought)) = bench
+            .world
+            .runs
+            .get(&run)
+            .and_then(|state| Some((state, state.request.pull.clone()?, state.baseline.as_ref()?)))
+        else {
+            return Event::Settled { run };
+        };
+        let of_base = bench.world.runs.values().rev();
+        let of_base: Vec<Run> =
+            of_base.filter(|run| run.request.sha.as_ref() == Some(&sought.base)).cloned().collect();
+        let evidence = crate::core::baseline::evidence(state, &of_base, &[], byte.is_multiple_of(2));
+        Event::BaseLookedUp { run, pull, evidence }
+    }
+
+    /// One question to a base at a time, never in the place of a run that somebody wants, and never told on the forge.
+    fn check_baselines(bench: &Bench) {
+        let runs = || bench.world.runs.values();
+        let live: Vec<&Run> = runs()
+            .filter(|run| run.request.is_baseline() && run.phase.is_live() && run.phase != Phase::Releasing)
+            .filter(|run| run.cancel.is_none())
+            .collect();
+        for run in &live {
+            let twins = live.iter().filter(|other| {
+                (&other.request.sha, &other.request.only, &other.request.options)
+                    == (&run.request.sha, &run.request.only, &run.request.options)
+            });
+            assert_eq!(twins.count(), 1, "the same was asked twice");
+            let wants = |pull: &PullId| bench.world.pulls.get(pull).is_some_and(|pull| pull.now.is_open);
+            assert!(run.awaited_by.iter().any(|waiter| wants(&waiter.pull)), "nobody wants to know");
+        }
+        for run in runs().filter(|run| run.request.is_baseline()) {
+            assert!(!bench.outbox.contains_key(&Action::SetStatus { run: run.id }.key()));
+            assert!(run.baseline.is_none(), "a question that asks another");
+        }
+        for run in runs().filter(|run| run.phase.is_ended()) {
+            let entered = run.phases.last().map(|entered| entered.at);
+            assert_eq!(run.ended_at, entered, "what is remarked does not end a run again");
+        }
     }
 
     fn play(bench: &mut Bench, next: &Move) {
@@ -869,6 +918,7 @@ mod random {
 
     fn check(bench: &Bench) {
         check_environments(bench);
+        check_baselines(bench);
         for number in 1..4 {
             let of_pull = |run: &&Run| run.request.pull == Some(pull_id(number));
             let running =
@@ -898,10 +948,12 @@ mod random {
                 Party::Docent => match &run.request.trigger {
                     Trigger::Push { rule, .. } =>
                         !rule.is_empty() && run.request.pull.as_ref().is_none_or(|pull| pull.number < 3),
+                    Trigger::Baseline { rule, .. } => !rule.is_empty() && run.request.pull.is_none(),
                     _ => false,
                 },
             }));
-            assert_eq!(run.request.is_untrusted, run.request.pull.is_some());
+            let is_of_pull = run.request.pull.is_some();
+            assert!(run.request.is_baseline() || run.request.is_untrusted == is_of_pull);
         }
         let mut again = World::default();
         for change in &bench.journal {
@@ -931,6 +983,7 @@ mod random {
             }
             prop_assert!(bench.outbox.is_empty());
             prop_assert!(bench.world.runs.values().all(|run| run.phase.is_ended() || run.phase == Phase::Offered), "a run is stuck");
+            prop_assert!(bench.world.runs.values().all(|run| run.baseline.as_ref().is_none_or(|it| it.is_concluded)), "a comparison without an end");
             let pending = bench.world.comments.values().flat_map(|entry| &entry.commands).filter(|asked| asked.fate == Fate::Pending);
             prop_assert_eq!(pending.count(), 0, "a command without a fate");
         }

@@ -11,7 +11,8 @@ use axum::response::Response;
 
 use super::row::{LOGIN, NAME, RunRow};
 use super::{Frame, Moment, count, page};
-use crate::core::id::Sha;
+use crate::core::baseline::{self, Baseline};
+use crate::core::id::{RunId, Sha};
 use crate::core::pull::Repository;
 use crate::core::result::reproduce;
 use crate::core::run::{Party, Run, Trigger};
@@ -38,6 +39,10 @@ struct RunPage {
     account: Option<(Shown, u64)>,
     comment: Option<String>,
     is_from_comment: bool,
+    /// The run whose failures this one looks at on their base.
+    asks_for: Option<(RunId, String)>,
+    /// What it was compared with.
+    compared: Option<Compared>,
     rule: Option<Shown>,
     head: Option<Commit>,
     base: Option<Commit>,
@@ -56,6 +61,13 @@ struct Commit {
     sha: String,
     short: String,
     href: Option<String>,
+}
+
+/// The commit that the pull request started from, and what asking it came to.
+struct Compared {
+    base: Commit,
+    by: Option<(RunId, String)>,
+    note: Shown,
 }
 
 struct Recipe {
@@ -83,8 +95,23 @@ pub async fn run(
     let repository = repositories.iter().map(|(_, repository)| repository).find(|found| of_run(found));
     let now = site.pages.clock.now();
     let title = format!("Run {} of {}", run.id, run.request.place);
-    let frame = Frame::new(&site, uri.path(), "runs", &title).live(!run.phase.is_ended());
+    let is_compared = run.baseline.as_ref().is_none_or(|baseline| baseline.is_concluded);
+    let frame = Frame::new(&site, uri.path(), "runs", &title).live(!run.phase.is_ended() || !is_compared);
     page(&view(frame, &run, repository, now))
+}
+
+fn compared(run: &Run, baseline: &Baseline, commit: impl Fn(&Sha) -> Commit) -> Compared {
+    let note = match &baseline.note {
+        _ if baseline::is_let_pass(run) => "nothing new fails, and the recipe lets that pass",
+        Some(note) => note.as_str(),
+        None if baseline.is_concluded => "",
+        None => "not known yet",
+    };
+    Compared {
+        base: commit(&baseline.base),
+        by: baseline.by.map(|by| (by, link::run(by))),
+        note: Shown::line(note, 400),
+    }
 }
 
 fn view(frame: Frame, run: &Run, repository: Option<&Repository>, now: Time) -> RunPage {
@@ -113,13 +140,18 @@ fn view(frame: Frame, run: &Run, repository: Option<&Repository>, now: Time) -> 
             Party::Account { forge, actor } => Some((Shown::line(forge, NAME), actor.number)),
             Party::Operator | Party::Docent => None,
         },
+        asks_for: match &request.trigger {
+            Trigger::Baseline { of, .. } => Some((*of, link::run(*of))),
+            _ => None,
+        },
+        compared: run.baseline.as_ref().map(|baseline| compared(run, baseline, commit)),
         is_from_comment: matches!(request.trigger, Trigger::Comment { .. }),
         comment: match &request.trigger {
             Trigger::Comment { page_url, .. } => link::outside(page_url),
-            Trigger::Push { .. } | Trigger::CommandLine => None,
+            Trigger::Push { .. } | Trigger::Baseline { .. } | Trigger::CommandLine => None,
         },
         rule: match &request.trigger {
-            Trigger::Push { rule, .. } => Some(Shown::line(rule, 400)),
+            Trigger::Push { rule, .. } | Trigger::Baseline { rule, .. } => Some(Shown::line(rule, 400)),
             Trigger::Comment { .. } | Trigger::CommandLine => None,
         },
         head: request.sha.as_ref().map(commit),
@@ -140,7 +172,7 @@ fn view(frame: Frame, run: &Run, repository: Option<&Repository>, now: Time) -> 
             .take(50)
             .map(|warning| Shown::line(warning, 400))
             .collect(),
-        tiers: run.tiers.iter().map(|tier| Tier::new(run.id, tier, now)).collect(),
+        tiers: run.tiers.iter().map(|tier| Tier::new(run, tier, now)).collect(),
         log: run.open_attempt().map(|attempt| LiveLog {
             name: Shown::line(&attempt.id.to_string(), NAME),
             href: link::log(&attempt.id),

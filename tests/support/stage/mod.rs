@@ -122,6 +122,8 @@ pub struct Setting {
     pub slots: usize,
     /// Runs that may wait.
     pub queue_limit: usize,
+    /// Failed tests that are run on the base as well.
+    pub baseline_tests: usize,
     /// Watched besides the sample's repository.
     pub others: Vec<String>,
     /// Branches whose pushes start runs.
@@ -140,6 +142,7 @@ impl Default for Setting {
             has_reports: true,
             slots: 2,
             queue_limit: 50,
+            baseline_tests: 0,
             others: Vec::new(),
             branches: Vec::new(),
             paths: Vec::new(),
@@ -306,6 +309,7 @@ impl Stage {
                 queue_limit: self.setting.queue_limit,
                 environments: 2,
                 specs: Default::default(),
+                baseline_tests: self.setting.baseline_tests,
                 offer_lifetime: time::Duration::hours(24),
                 report_interval: time::Duration::milliseconds(100),
                 public_url: None,

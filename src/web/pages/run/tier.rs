@@ -6,7 +6,7 @@ use super::super::row::NAME;
 use super::super::{Moment, coarse, seconds};
 use crate::core::id::RunId;
 use crate::core::outcome::{Outcome, TestResult};
-use crate::core::run::{Attempt, TierRun};
+use crate::core::run::{Attempt, Run, TierRun};
 use crate::core::time::Time;
 use crate::web::badge::{self, Badge};
 use crate::web::link;
@@ -52,6 +52,8 @@ pub struct Test {
     pub badge: Badge,
     pub name: Shown,
     pub class: Shown,
+    /// What it has to do with the change.
+    pub baseline: &'static str,
     pub place: Shown,
     pub heading: Shown,
     pub error: Shown,
@@ -77,10 +79,11 @@ pub fn missing(tier: &TierRun) -> impl Iterator<Item = &String> {
 }
 
 impl Tier {
-    pub fn new(run: RunId, tier: &TierRun, now: Time) -> Self {
+    pub fn new(of: &Run, tier: &TierRun, now: Time) -> Self {
+        let run = of.id;
         let mut results: Vec<&TestResult> = tier.tests.iter().collect();
         results.sort_by_key(|test| rank(test.outcome));
-        let mut tests: Vec<Test> = results.into_iter().map(test).collect();
+        let mut tests: Vec<Test> = results.into_iter().map(|it| compared(of, tier, it)).collect();
         // A tier that is still open has not left anything out yet.
         if tier.verdict.is_some() {
             let bad = tests.iter().take_while(|test| matches!(test.badge.tone, "bad" | "ours")).count();
@@ -144,6 +147,11 @@ fn attempt(run: RunId, attempt: &Attempt, now: Time) -> Try {
     }
 }
 
+fn compared(run: &Run, tier: &TierRun, result: &TestResult) -> Test {
+    let class = run.baseline.as_ref().and_then(|baseline| baseline.class(&tier.tier.name, &result.name));
+    Test { baseline: class.map_or("", |class| class.words()), ..test(result) }
+}
+
 fn test(test: &TestResult) -> Test {
     let cell = test.cell.as_ref();
     let place = cell.map(|cell| {
@@ -166,6 +174,7 @@ fn test(test: &TestResult) -> Test {
         badge: test.outcome.into(),
         name: Shown::line(&test.name, 200),
         class: Shown::line(class, NAME),
+        baseline: "",
         place: Shown::line(&place.unwrap_or_default(), NAME),
         heading: Shown::line(cell.and_then(|cell| cell.heading.as_deref()).unwrap_or_default(), 120),
         error: Shown::line(&error.unwrap_or_default(), 400),
