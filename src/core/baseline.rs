@@ -9,7 +9,7 @@ use super::id::{PullId, RunId, Sha};
 use super::outcome::{Outcome, TestResult};
 use super::recipe::AlreadyFailing;
 use super::reuse::{self, Candidate};
-use super::run::{Run, TierRun};
+use super::run::{Phase, Run, TierRun};
 use super::time::Duration;
 use super::verdict::{self, Verdict};
 
@@ -125,6 +125,8 @@ pub struct Evidence {
     pub clues: Vec<Clue>,
     /// Tests that a run of the base was started for already, whatever it came to.
     pub tried: BTreeSet<String>,
+    /// Runs of the base that were still at work on such a question.
+    pub asked: Vec<RunId>,
     /// The base is the tip of a watched branch, as last seen.
     pub is_tip: bool,
 }
@@ -178,6 +180,10 @@ fn is_comparable(run: &Run, other: &Run) -> bool {
 
 /// What is known of the tests of `run`: from runs of its base (the newest first) and from results of the same identity.
 pub fn evidence(run: &Run, of_base: &[Run], candidates: &[Candidate], is_tip: bool) -> Evidence {
+    let is_question = |other: &Run| other.request.is_baseline() && other.cancel.is_none();
+    let has_ended = |other: &Run| other.phase == Phase::Releasing || other.phase.is_ended();
+    let asked = of_base.iter().filter(|other| is_question(other) && !has_ended(other));
+    let asked = asked.map(|other| other.id).collect();
     let of_base: Vec<&Run> = of_base.iter().filter(|other| is_comparable(run, other)).collect();
     let clues = run.tiers.iter().flat_map(|tier| {
         let keys = reuse::keys(run, &tier.tier);
@@ -199,10 +205,11 @@ pub fn evidence(run: &Run, of_base: &[Run], candidates: &[Candidate], is_tip: bo
         })
     });
     let clues = clues.filter(|clue| !clue.on_base.is_empty() || clue.is_absent || !clue.same.is_empty());
-    let tried = of_base.iter().filter(|other| other.request.is_baseline() && other.cancel.is_none());
+    let told = of_base.iter().filter(|other| is_question(other) && has_ended(other));
     Evidence {
         clues: clues.collect(),
-        tried: tried.flat_map(|other| other.request.only.iter().cloned()).collect(),
+        tried: told.flat_map(|other| other.request.only.iter().cloned()).collect(),
+        asked,
         is_tip,
     }
 }

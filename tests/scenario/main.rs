@@ -1,6 +1,7 @@
 //! What happens, from what somebody writes on a pull request to what docent answers there: the real daemon, a real
 //! database file, the embedded forge over HTTP, scripted attempts. The stage fails on everything that a test did not expect.
 
+mod baseline;
 mod commands;
 mod curating;
 mod executor_trouble;

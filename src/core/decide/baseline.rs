@@ -48,6 +48,11 @@ impl Deciding<'_> {
         let is_first = sought.by.is_none();
         let classes = baseline::classes(state, evidence);
         let unknown = baseline::unknown(state, evidence);
+        // One that was at work when it was looked up, and is not any more, has told meanwhile.
+        let has_told = |by: &RunId| !self.world.runs.get(by).is_some_and(is_at_work);
+        if is_first && !unknown.is_empty() && evidence.asked.iter().any(has_told) {
+            return self.act(Action::LookUpBase { run });
+        }
         if is_first && self.start_baseline(run, &unknown, evidence.is_tip) {
             return;
         }

@@ -116,7 +116,8 @@ impl Stage {
         for commit in commits {
             let is_of_it = |run: &&&Run| run.request.sha.as_ref().is_some_and(|sha| sha.as_str() == commit);
             let never_ran = [Phase::Offered, Phase::Rejected, Phase::Expired];
-            let last = of_here.iter().filter(is_of_it).find(|run| !never_ran.contains(&run.phase));
+            let is_told = |run: &&&Run| !never_ran.contains(&run.phase) && !run.request.is_baseline();
+            let last = of_here.iter().filter(is_of_it).find(is_told);
             let expected = last.filter(|_| self.setting.has_reports).map(|run| match report::status(run).0 {
                 Light::Pending => "pending",
                 Light::Green => "success",
