@@ -158,9 +158,19 @@ pub struct TestResult {
     /// The most memory that its processes had together, in bytes.
     #[serde(default)]
     pub peak_memory_bytes: Option<u64>,
+    /// Files that it made or changed beside itself, in its own copy of the checkout; a stranger's text.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub wrote: Vec<String>,
+    /// And how many more.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub wrote_more: u64,
     /// The run that made it, where this one did not: nothing that it depends on has changed since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reused_from: Option<RunId>,
+}
+
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 impl TestResult {
@@ -177,6 +187,8 @@ impl TestResult {
             seconds: 0.0,
             cell_seconds: None,
             peak_memory_bytes: None,
+            wrote: Vec::new(),
+            wrote_more: 0,
             reused_from: None,
         }
     }

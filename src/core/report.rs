@@ -212,7 +212,23 @@ fn write_run(text: &mut String, view: &View<'_>, run: &Run, failures: usize) {
             let _ = writeln!(text, "- {}", neutral::inline(warning, 300));
         }
     }
+    write_curated(text, view, run);
     write_rest(text, run);
+}
+
+/// What a curator takes home.
+fn write_curated(text: &mut String, view: &View<'_>, run: &Run) {
+    let curation = run.plan.as_ref().and_then(|plan| plan.curation.as_ref());
+    let Some(curation) = curation.filter(|_| run.phase.is_ended()) else { return };
+    let (spec, name) = (neutral::path(&curation.spec), neutral::inline(&curation.artifact_name, 128));
+    let Some(curated) = &run.curated else {
+        let _ = writeln!(text, "\nSpec {spec} is not curated as {name}: not all of it is proven.");
+        return;
+    };
+    let digest = curated.digest.get(..12).unwrap_or_default();
+    let page = page_of(view, run).map(|page| format!(": [download]({page}/artifacts/{})", curated.digest));
+    let _ =
+        writeln!(text, "\nSpec {spec} is curated as {name}, sha256 `{digest}`{}", page.unwrap_or_default());
 }
 
 fn write_tiers(text: &mut String, run: &Run) {
@@ -391,7 +407,13 @@ fn write_rest(text: &mut String, run: &Run) {
             None if test.seconds >= 0.05 => format!(", {:.1} s", test.seconds),
             None => String::new(),
         };
-        let _ = writeln!(list, "- {} {}{seconds}{why}", neutral::path(&test.name), test.outcome.words());
+        let wrote = match (test.wrote.first(), test.wrote.len() as u64 + test.wrote_more) {
+            (Some(first), 1) => format!(", wrote {}", neutral::path(first)),
+            (Some(first), count) => format!(", wrote {} and {} more", neutral::path(first), count - 1),
+            (None, _) => String::new(),
+        };
+        let _ =
+            writeln!(list, "- {} {}{seconds}{wrote}{why}", neutral::path(&test.name), test.outcome.words());
     }
     if good.len() > 100 {
         let _ = writeln!(list, "- … and {} more", good.len() - 100);

@@ -12,6 +12,8 @@ use crate::core::outcome::{Outcome, TestResult};
 
 const MAX_FILE: u64 = 16 << 20;
 const MAX_TESTS: usize = 5_000;
+/// Files that a test is told to have written.
+const MAX_WROTE: usize = 50;
 /// Characters of a name, of a line, and of a longer text.
 const MAX_NAME: usize = 500;
 const MAX_LINE: usize = 500;
@@ -64,11 +66,18 @@ fn weight(test: &TestResult) -> usize {
     let cell = test.cell.as_ref().and_then(|cell| cell.excerpt.as_ref()).map_or(0, String::len);
     let raised = test.exception.as_ref();
     let raised = raised.map_or(0, |it| it.value.len() + it.traceback.iter().map(String::len).sum::<usize>());
-    test.name.len() + test.message.len() + test.stderr.len() + cell + raised
+    test.name.len()
+        + test.message.len()
+        + test.stderr.len()
+        + cell
+        + raised
+        + test.wrote.iter().map(String::len).sum::<usize>()
 }
 
 fn leave_out_details(test: &mut TestResult) {
     test.stderr.clear();
+    test.wrote_more = test.wrote_more.saturating_add(test.wrote.len() as u64);
+    test.wrote.clear();
     if let Some(cell) = &mut test.cell {
         cell.excerpt = None;
     }
@@ -129,6 +138,9 @@ fn text_of(file: &Path) -> Result<Option<String>, String> {
 fn bounded(mut test: TestResult) -> TestResult {
     // Not for a step to say.
     test.reused_from = None;
+    test.wrote_more = test.wrote_more.saturating_add(test.wrote.len().saturating_sub(MAX_WROTE) as u64);
+    test.wrote.truncate(MAX_WROTE);
+    test.wrote.iter_mut().for_each(|name| cut(name, MAX_NAME));
     cut(&mut test.name, MAX_NAME);
     cut(&mut test.class, MAX_NAME);
     cut(&mut test.message, MAX_TEXT);

@@ -76,7 +76,7 @@ pub async fn artifact(
 
 fn kept_of(run: &Run) -> impl Iterator<Item = &Kept> {
     let attempts = run.tiers.iter().flat_map(|tier| &tier.attempts);
-    attempts.flat_map(|attempt| attempt.artifacts.iter().chain(&attempt.log))
+    run.curated.iter().chain(attempts.flat_map(|attempt| attempt.artifacts.iter().chain(&attempt.log)))
 }
 
 /// A name that means one plain file on every system, whatever the artifact is called.

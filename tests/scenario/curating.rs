@@ -95,12 +95,22 @@ fn a_spec_decides_what_is_run() {
         names.iter().map(|name| serde_json::json!({"name": name, "outcome": "passed"})).collect();
     let outputs = serde_json::json!({ "tests": tests }).to_string();
     stage.executor.script("notebooks", Part::exits(0).leaving("outputs.json", outputs));
+    let left = Part::exits(0)
+        .leaving("artifacts/lock", "1")
+        .leaving("artifacts/pip_compiler_output.txt", "numpy==2.0\n")
+        .leaving("artifacts/nb_to_imports.json", "{}")
+        .leaving(
+            "artifacts/resolution.json",
+            r#"{"files": [{"path": "extra_pip_packages", "lines": ["numpy>=1"]}]}"#,
+        );
+    stage.executor.script("lock", left);
     stage.say("mira", "!testme");
     stage.expect_run(
         1,
         "COMPLETED pass: validate-1 passed, lock-1 passed, environment-1 passed, notebooks-1 passed",
     );
-    stage.expect_comment(&["### ✔ pass"]);
+    stage.expect_comment(&["### ✔ pass", "Spec `nbw-spec.yaml` is curated as"]);
+    assert!(stage.run(1).unwrap().curated.is_some_and(|kept| kept.name == "nbw-wrangler-spec.yaml"));
 
     let plan = told(&stage, "notebooks");
     let mut notebooks: Vec<String> = serde_json::from_value(plan["notebooks"].clone()).unwrap();
