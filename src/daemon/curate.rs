@@ -28,6 +28,8 @@ use crate::git::{FetchLimits, FetchSource};
 const MAX_REQUIREMENTS: u64 = 1 << 20;
 /// Folder of the fetched repositories in the workspace, as specs write it.
 const REFERENCES: &str = "references";
+/// The copy of the commit under test among the fetched repositories; all others are named by their commits.
+const OWN: &str = "own";
 
 impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F, R, E> {
     /// The plan of a run that curates the spec at `path`.
@@ -62,7 +64,7 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
         let options = run.request.options.clone();
         let (path, only) = (path.to_owned(), run.request.only.clone());
         let planned = tokio::task::spawn_blocking(move || {
-            lay_out(&file, &parts, &workspace)?;
+            lay_out(&file, &sources, &parts, &workspace)?;
             plan(&path, &spec, sources, &workspace, &policy, &options, &only)
         });
         planned.await.map_err(|error| passing(error.to_string()))?
@@ -120,7 +122,7 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
             return mistake(format!("{:?} is no address", repository.url.text));
         };
         if own.is_some_and(|own| is_same(own, &url)) {
-            let (from, into) = (self.checkout_dir(run), folder.join("own"));
+            let (from, into) = (self.checkout_dir(run), folder.join(OWN));
             let state = self.0.state_dir.clone();
             let copied = tokio::task::spawn_blocking(move || {
                 std::fs::create_dir_all(&folder).map_err(|error| passing(error.to_string()))?;
@@ -179,23 +181,25 @@ async fn read(file: &Path, path: &str) -> Result<Result<Spec, Vec<Mistake>>, Fau
     Ok(reading.spec.ok_or(reading.mistakes))
 }
 
-/// Puts what was fetched side by side, whole or not at all.
-fn lay_out(spec: &Path, parts: &Path, workspace: &Path) -> Result<(), Fault> {
-    if workspace.exists() {
-        return Ok(());
-    }
+/// Puts exactly what was resolved side by side, whole or not at all. What an earlier try has laid out is laid out anew: a
+/// branch may have moved since.
+fn lay_out(spec: &Path, sources: &[Source], parts: &Path, workspace: &Path) -> Result<(), Fault> {
     let failed = |error: std::io::Error| passing(format!("{}: {error}", workspace.display()));
     let partial = workspace.with_extension("partial");
     let references = partial.join(REFERENCES);
-    let _ = std::fs::remove_dir_all(&partial);
+    for old in [workspace, &partial] {
+        match std::fs::remove_dir_all(old) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+    }
     std::fs::create_dir_all(&references).map_err(failed)?;
-    for folder in std::fs::read_dir(parts).into_iter().flatten().flatten() {
-        let mut commits = std::fs::read_dir(folder.path()).map_err(failed)?.flatten();
-        // Beside the commit may lie what a killed fetch has left.
-        let Some(commit) = commits.find(|entry| !entry.file_name().to_string_lossy().starts_with('.')) else {
-            continue;
-        };
-        std::fs::rename(commit.path(), references.join(folder.file_name())).map_err(failed)?;
+    for source in sources {
+        let folder = parts.join(&source.folder);
+        let own = folder.join(OWN);
+        let commit = source.sha.as_ref().map(|sha| folder.join(sha.as_str()));
+        let from = commit.filter(|_| !own.exists()).unwrap_or(own);
+        std::fs::rename(from, references.join(&source.folder)).map_err(failed)?;
     }
     if let Some(name) = spec.file_name() {
         std::fs::copy(spec, partial.join(name)).map_err(failed)?;
