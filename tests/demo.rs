@@ -142,8 +142,8 @@ async fn once(executor: &str, what: &str, is_there: Result<(), String>) {
     let (code, said) = Demo::start(scratch.path(), &["--once", "--executor", executor]).end();
     assert_eq!(code, Some(1), "the sample has a notebook that fails\n{said}");
     for expected in [
-        "### ✘ fail: 1 passed, 1 skipped, 1 failed",
-        "#### ✘ `notebooks/flat_field.ipynb` — failed",
+        "### ✘ fail: 1 new failure, 1 passed, 1 skipped",
+        "#### ✘ `notebooks/flat_field.ipynb` — failed · new failure",
         "cell 4 (code cell 2, In [2]) under `Normalise the flat field`",
         "`KeyError: 'flat_field'`",
         "- `notebooks/light_curve.ipynb` passed",

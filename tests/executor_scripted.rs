@@ -68,7 +68,9 @@ async fn everything_can_go_wrong_and_everything_goes_away() {
     bench.executor.submit(&job).await.unwrap();
     scripted.lose(&job.attempt);
     assert_eq!(bench.executor.observe(&job.attempt).await.unwrap(), Observation::Unknown);
-    assert_eq!(bench.executor.list().await.unwrap().runs, [job.attempt.run]);
+    assert_eq!(bench.executor.list().await.unwrap().environments, [job.attempt.run]);
     bench.executor.release(job.attempt.run).await.unwrap();
+    assert_eq!(bench.executor.list().await.unwrap().environments, [job.attempt.run], "it outlives its run");
+    bench.executor.drop_environment(job.attempt.run).await.unwrap();
     assert_eq!(bench.executor.list().await.unwrap(), Inventory::default());
 }

@@ -76,7 +76,10 @@ pub async fn demo(arguments: &Demo) -> Result<ExitCode, Trouble> {
         if arguments.once { once(&forge, &sample, &store).await } else { std::future::pending().await }
     };
     let code = tokio::select! {
-        code = whole => code?,
+        code = whole => {
+            wind_up(&store).await;
+            code?
+        }
         () = &mut interrupted => {
             wind_up(&store).await;
             // Whoever waits for the run's code must not take an interrupt for a good end.
@@ -190,6 +193,7 @@ async fn once(forge: &EmbeddedForge, sample: &Sample, store: &Store) -> Result<E
     forge.comment(sample.repository, sample.pull, sample::MAINTAINER, "!testme");
     println!("{} wrote !testme", sample::MAINTAINER);
     let run = wait_for(store, RunId(1)).await?;
+    let run = compared(store, run).await?;
     for _ in 0..100 {
         let comments = forge.comments(sample.repository, sample.pull);
         if let Some(report) = comments.iter().find(|comment| comment.body.contains(&headline(&run))) {
@@ -200,6 +204,22 @@ async fn once(forge: &EmbeddedForge, sample: &Sample, store: &Store) -> Result<E
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     Ok(code_of(&run))
+}
+
+/// The run once it is known whether its failures were there before: for that, docent runs what failed on the base too.
+async fn compared(store: &Store, mut run: Run) -> Result<Run, Trouble> {
+    let is_open = |run: &Run| run.baseline.as_ref().is_some_and(|baseline| !baseline.is_concluded);
+    if is_open(&run) {
+        println!("  seeing whether it failed before the change");
+    }
+    for _ in 0..900 {
+        if !is_open(&run) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        run = store.run(run.id).await?.unwrap_or(run);
+    }
+    Ok(run)
 }
 
 async fn wait_for(store: &Store, id: RunId) -> Result<Run, Trouble> {

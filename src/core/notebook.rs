@@ -174,22 +174,29 @@ struct Code {
     is_curious: bool,
 }
 
+/// What code holds that may look at other notebooks.
+const CURIOUS: [&str; 6] = [".ipynb", "glob.", "glob(", "listdir", "iterdir", "walk("];
+/// Tags that decide how a cell is run; of all others no harness takes notice.
+const TAGS: [&str; 3] = ["skip-execution", "raises-exception", "docent-extra"];
+
 impl Code {
     fn new(notebook: &Metadata<'_>) -> Self {
         let mut code = Self { hasher: Sha256::new(), is_curious: false };
-        for key in ["kernelspec", "tags", "docent"] {
-            code.part(key);
-            code.part(&notebook.value(key).map(|value| value.to_string()).unwrap_or_default());
-        }
+        code.part(&notebook.value("kernelspec").map(|value| value.to_string()).unwrap_or_default());
+        code.metadata(notebook);
         code
     }
 
     fn add(&mut self, metadata: &Metadata<'_>, text: &str) {
-        self.is_curious |= text.contains(".ipynb") || text.contains("glob") || text.contains("listdir");
-        for key in ["tags", "docent"] {
-            self.part(&metadata.value(key).map(|value| value.to_string()).unwrap_or_default());
-        }
+        self.is_curious |= CURIOUS.iter().any(|word| text.contains(word));
+        self.metadata(metadata);
         self.part(text);
+    }
+
+    fn metadata(&mut self, metadata: &Metadata<'_>) {
+        let tags = TAGS.map(|tag| if metadata.has_tag(tag) { tag } else { "" });
+        self.part(&tags.join(" "));
+        self.part(&metadata.value("docent").map(|value| value.to_string()).unwrap_or_default());
     }
 
     /// None can run into the next.
