@@ -765,7 +765,7 @@ mod random {
                 Event::CommentExamined { comment, examination: Box::new(examination) }
             }
             Action::Compare { line, before, after } => {
-                let changed = if byte % 3 == 0 { vec![] } else { vec!["n/a.ipynb".to_owned()] };
+                let changed = if byte.is_multiple_of(3) { vec![] } else { vec!["n/a.ipynb".to_owned()] };
                 Event::Compared { line, before, after, changed }
             }
             Action::Prepare { run } => Event::Prepared {
@@ -809,7 +809,7 @@ mod random {
         let of_base = bench.world.runs.values().rev();
         let of_base: Vec<Run> =
             of_base.filter(|run| run.request.sha.as_ref() == Some(&sought.base)).cloned().collect();
-        let evidence = crate::core::baseline::evidence(state, &of_base, &[], byte % 2 == 0);
+        let evidence = crate::core::baseline::evidence(state, &of_base, &[], byte.is_multiple_of(2));
         Event::BaseLookedUp { run, pull, evidence }
     }
 
