@@ -209,7 +209,6 @@ impl Museum {
         let recipe = RecipeUse {
             name: "notebook".into(),
             digest: "d".repeat(64),
-            already_failing: Default::default(),
             image: format!("docent/notebook {HOSTILE}"),
             image_identity: None,
             settings_digest: String::new(),
@@ -381,6 +380,7 @@ fn policy() -> Policy {
             tier("notebooks", &["python", "/recipe/run.py"], Some(TestSet::Notebooks), false),
             tier("extra", &["python", "/recipe/extra.py"], None, true),
         ],
+        already_failing: Default::default(),
         digest: "d".repeat(64),
     };
     let repository_policy = RepositoryPolicy {
