@@ -680,6 +680,43 @@ fn an_environment_is_built_once_for_a_lock_and_never_passed_from_strangers_to_tr
     assert_eq!(seen, runs.map(|(_, _, _, of)| of));
 }
 
+#[test]
+fn what_people_wait_for_goes_before_a_question_to_a_base_and_a_closing_ends_it() {
+    let mut bench = Bench::new();
+    for number in 1..4 {
+        bench.see(number, 'a');
+    }
+    bench.say(1, 1, MIRA, "!testme");
+    bench.prepare(1, &["n/a.ipynb"]);
+    bench.end(1, exited(0), vec![]);
+    bench.end(1, exited(1), vec![test("n/a.ipynb", Outcome::Failed)]);
+    bench.say(2, 2, MIRA, "!testme");
+    let look = Action::LookUpBase { run: RunId(1) };
+    assert!(bench.outbox.contains_key(&look.key()));
+    let evidence = crate::core::baseline::Evidence::default();
+    bench.event(&Event::BaseLookedUp { run: RunId(1), pull: pull_id(1), evidence });
+    let asked = &bench.run(3).request;
+    assert_eq!((asked.only.as_slice(), asked.sha.as_ref()), (&["n/a.ipynb".to_owned()][..], Some(&sha('0'))));
+    assert!(asked.is_untrusted && asked.is_baseline());
+    bench.say(3, 3, MIRA, "!testme");
+    assert!(bench.run(1).phase == Phase::Releasing, "it holds the one slot");
+    bench.release(1);
+    assert_eq!([2, 3, 4].map(|id| bench.run(id).phase), [Phase::Preparing, Phase::Waiting, Phase::Waiting]);
+    bench.say(4, 2, MIRA, "!cancel");
+    bench.outbox.remove(&Action::Prepare { run: RunId(2) }.key());
+    bench.prepare(2, &[]);
+    bench.release(2);
+    assert_eq!(
+        [3, 4].map(|id| bench.run(id).phase),
+        [Phase::Waiting, Phase::Preparing],
+        "it came later, and goes first"
+    );
+    let status = Action::SetStatus { run: RunId(3) };
+    assert!(!bench.outbox.contains_key(&status.key()));
+    bench.event(&Event::PullSeen { pull: pull(1, 'a', false), observed_at: at(bench.now), is_first: false });
+    assert_eq!(bench.run(3).phase, Phase::Cancelled);
+}
+
 mod random {
     use proptest::prelude::*;
 
