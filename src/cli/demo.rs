@@ -241,15 +241,17 @@ async fn wait_for(store: &Store, id: RunId) -> Result<Run, Trouble> {
 
 /// Nothing of the demo may be left: what is running is cancelled, and waited for.
 async fn wind_up(store: &Store) {
-    let open = store.open_runs().await.unwrap_or_default();
-    for run in open.iter().filter(|run| run.phase != Phase::Offered) {
-        let ask = crate::core::event::Ask::Cancel { run: run.id };
-        let _ = store.ask(ask, crate::clock::Clock::system().now()).await;
-    }
-    for _ in 0..300 {
-        let open = store.open_runs().await.unwrap_or_default();
-        if open.iter().all(|run| run.phase == Phase::Offered) {
+    let mut asked = std::collections::BTreeSet::new();
+    // What ends may be the reason for something new: what failed is run on the base too.
+    for _ in 0..600 {
+        let mut open = store.open_runs().await.unwrap_or_default();
+        open.retain(|run| run.phase != Phase::Offered);
+        if open.is_empty() {
             return;
+        }
+        for run in open.iter().filter(|run| asked.insert(run.id)) {
+            let ask = crate::core::event::Ask::Cancel { run: run.id };
+            let _ = store.ask(ask, crate::clock::Clock::system().now()).await;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
