@@ -63,11 +63,8 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
             }
         };
         let settings = serde_json::to_string(&recipe.settings).map_err(|error| ours(error.to_string()))?;
-        // An engine that answers with an error is asked again when there is something to do; without an identity nothing is reused.
-        let image_identity = tokio::select! {
-            answer = self.0.executor.identify(&recipe.image) => answer,
-            () = token.cancelled() => return Err(ours("stopped on request")),
-        };
+        // Where nobody can tell which image it is, nothing is reused.
+        let image_identity = self.0.executor.identify(&recipe.image).await;
         let recipe = RecipeUse {
             name: recipe.name.clone(),
             digest: recipe.digest.clone(),

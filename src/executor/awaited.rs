@@ -120,7 +120,11 @@ impl<E: Executor + Clone + 'static> Executor for Awaited<E> {
     }
 
     async fn identify(&self, image: &str) -> Result<Option<String>, ExecutorError> {
-        self.found().await.identify(image).await
+        // A commit is looked at while the engine is down; what an engine would say of its images is not waited for.
+        match self.now() {
+            Some(executor) => executor.identify(image).await,
+            None => Ok(None),
+        }
     }
 
     async fn list(&self) -> Result<Inventory, ExecutorError> {
