@@ -85,11 +85,13 @@ fn not_started(ran: &Ran) {
 
 fn logs_and_files(bench: &Bench, ran: &Ran) {
     assert!(!ran.log("many_processes").contains("all of them"), "300 processes under a limit of 64");
-    assert_eq!(ran.log("memory_hog_child").lines().last(), Some("the child ended with 137"));
+    // What the shell says of it comes by the other stream, and an engine does not tell which of two was first.
+    let child = ran.log("memory_hog_child");
+    assert!(child.lines().any(|line| line == "the child ended with 137"), "{child}");
     assert_eq!(ran.log("probe"), "");
     assert_eq!(ran.log("term_deaf"), "deaf\n");
 
-    // An engine that is outrun keeps the end of a log, a sandbox its beginning; either is cut and says so.
+    // A log that is too long keeps its beginning, is cut, and says so.
     let flood = ran.log("log_flood");
     assert!(flood.contains("xxx") && flood.contains("bytes left out]"), "{} bytes", flood.len());
     assert!(flood.len() < (256 << 10) + 100, "{} bytes", flood.len());
