@@ -194,6 +194,23 @@ impl Bench {
 }
 
 impl Running {
+    /// Kills it when its attempt runs. Gives what it called itself at the engine.
+    pub fn die(mut self) -> Option<String> {
+        let end = Instant::now() + Duration::from_secs(120);
+        let mut instance = None;
+        while !fs::read_to_string(&self.said).unwrap_or_default().contains("runs tier")
+            || (self.is_in_engine && instance.is_none())
+        {
+            assert!(Instant::now() < end, "it does not begin: {}", fs::read_to_string(&self.said).unwrap());
+            instance =
+                instance.or_else(|| self.is_in_engine.then(|| self::instance(&self.attempt)).flatten());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        instance
+    }
+
     /// Its end, at most so many seconds from now.
     pub fn wait(mut self, seconds: u64) -> Ran {
         let end = Instant::now() + Duration::from_secs(seconds);
@@ -265,7 +282,7 @@ async fn image_in_engine(image: &str) -> Result<(), String> {
 }
 
 /// Names of what the engine has with this label.
-fn labelled(label: &str) -> Vec<String> {
+pub fn labelled(label: &str) -> Vec<String> {
     let mut found = Vec::new();
     for words in [&["ps", "-aq"][..], &["volume", "ls", "-q"], &["network", "ls", "-q"]] {
         let filter = format!("label={label}");

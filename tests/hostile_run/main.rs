@@ -5,6 +5,7 @@ mod bench;
 mod curating;
 #[path = "../hostile/mod.rs"]
 mod hostile;
+mod killed;
 mod notebooks;
 mod report;
 mod tiers;
@@ -37,4 +38,14 @@ fn a_spec_is_curated_in_containers() {
 #[test]
 fn a_spec_is_curated_in_sandboxes() {
     curating::a_spec_becomes_a_curated_spec("sandbox");
+}
+
+#[test]
+fn a_killed_run_in_containers_goes_with_the_next() {
+    killed::goes_with_the_next_run("container");
+}
+
+#[test]
+fn a_killed_run_in_sandboxes_goes_with_the_next() {
+    killed::goes_with_the_next_run("sandbox");
 }
