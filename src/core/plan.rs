@@ -1,5 +1,7 @@
 //! From a request and a recipe to the tiers of a run, and what docent found in the commit.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::command::TestOptions;
@@ -72,4 +74,25 @@ pub fn begin(tiers: Vec<Tier>, plan: &Plan) -> Vec<TierRun> {
             reused_from: None,
         })
         .collect()
+}
+
+/// Tests in the order in which they are begun: those that took longest the last time first, and before them those of which
+/// nothing is known, so that no long one begins when all others have ended. `lengths` are in seconds.
+pub fn longest_first(mut names: Vec<String>, lengths: &BTreeMap<String, f64>) -> Vec<String> {
+    let length = |name: &String| lengths.get(name).copied().unwrap_or(f64::INFINITY);
+    names.sort_by(|a, b| length(b).total_cmp(&length(a)));
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_and_the_unknown_begin_first() {
+        let names = ["a", "b", "new", "c", "newer"].map(str::to_owned).to_vec();
+        let lengths =
+            [("a", 1.0), ("b", 30.0), ("c", 2.0)].map(|(name, took)| (name.to_owned(), took)).into();
+        assert_eq!(longest_first(names, &lengths), ["new", "newer", "b", "c", "a"]);
+    }
 }

@@ -13,6 +13,7 @@ use crate::core::environment;
 use crate::core::event::{AttemptEnding, Event, Fault};
 use crate::core::id::AttemptId;
 use crate::core::outcome::{Ending, SKIPPED, TestResult};
+use crate::core::plan;
 use crate::core::recipe::{TestSet, Tier};
 use crate::core::reuse;
 use crate::core::run::{Attempt, Kept, Run, TierRun};
@@ -105,21 +106,13 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
         Ok(chosen.results)
     }
 
-    /// The tests that are to be run: those that took longest the last time first, and those of which nothing is known before
-    /// them, so that no long one begins when all others have ended.
-    async fn longest_first(
-        &self,
-        run: &Run,
-        tier: &TierRun,
-        reused: &[TestResult],
-    ) -> Result<Vec<String>, Fault> {
+    /// The tests that are to be run, in the order in which they are begun.
+    async fn to_run(&self, run: &Run, tier: &TierRun, reused: &[TestResult]) -> Result<Vec<String>, Fault> {
         let is_reused = |name: &&String| reused.iter().any(|test| test.name == **name);
-        let mut names: Vec<String> = tier.planned.iter().filter(|name| !is_reused(name)).cloned().collect();
+        let names: Vec<String> = tier.planned.iter().filter(|name| !is_reused(name)).cloned().collect();
         let place = run.request.place.clone();
         let lengths = self.0.store.lengths(place, tier.tier.name.clone(), names.clone()).await?;
-        let length = |name: &String| lengths.get(name).copied().unwrap_or(f64::INFINITY);
-        names.sort_by(|a, b| length(b).total_cmp(&length(a)));
-        Ok(names)
+        Ok(plan::longest_first(names, &lengths))
     }
 
     /// Removes what an attempt has left, once its end is recorded. What fails here is found again after a restart.
@@ -147,7 +140,7 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
         id: &AttemptId,
         reused: &[TestResult],
     ) -> Result<Job, Fault> {
-        let to_run = self.longest_first(run, tier, reused).await?;
+        let to_run = self.to_run(run, tier, reused).await?;
         let tier = &tier.tier;
         let used = run.recipe.as_ref().ok_or_else(|| ours("the run has no recipe"))?;
         let policy = self.policy();
