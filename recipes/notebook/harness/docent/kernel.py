@@ -27,6 +27,7 @@ _QUESTIONS = 20  # so often; then the kernel, which did reply, is taken to be id
 _BACKLOG = 100_000  # messages that may wait for us; beyond, a kernel drops what it says
 _GLANCE = 0.1  # seconds between two looks at the process
 _PARTING = 0.5  # seconds in which a dead kernel's last messages still arrive
+_LAST_WORDS = 64 << 10  # bytes of what a kernel's process itself wrote that are kept
 # A crash says where it was, in the stream that we read: the usual one ends in the process that is crashing.
 _SAY_CRASHES = (
     "__import__('faulthandler').enable(getattr(__import__('sys').stderr, '_original_stdstream_copy', 2), all_threads=False)"
@@ -79,7 +80,7 @@ class Kernel:
         self.variables = {**variables, **(self.spec.env or {})}
         self.sockets = sockets
         self.language: dict = {}
-        self._said: deque = deque(maxlen=64)
+        self._said = b""
         self._messages: deque = deque()
         self._poller = zmq.Poller()
         self._sockets: dict = {}
@@ -91,7 +92,7 @@ class Kernel:
     @property
     def last_words(self) -> str:
         """The end of what the kernel's process itself wrote, such as the trace of a crash."""
-        said = b"".join(self._said).decode("utf-8", "replace")
+        said = self._said.decode("utf-8", "replace")
         crash = said.rfind("Fatal Python error")
         return said[crash:][:3000] if crash >= 0 else said[-3000:]
 
@@ -134,7 +135,8 @@ class Kernel:
                 block = pipe.read(4096)
                 if not block:
                     return
-                self._said.append(block)
+                # By bytes, not by blocks: a crash writes its trace in dozens of pieces of a few bytes.
+                self._said = (self._said + block)[-_LAST_WORDS:]
 
     def _next(self, end: float):
         """The next message; TimeoutError at the end, KernelDied when nothing more can come."""
