@@ -21,6 +21,7 @@ lint: ## format, clippy, dependencies
 	@scripts/deny
 
 bench: ## what docent costs, as ratios
+	@scripts/setup engine python wrangler || true
 	cargo bench --locked --bench docent
 
 live-forge: ## the contract suite against a real forge: DOCENT_LIVE_KIND, DOCENT_LIVE_URL, DOCENT_LIVE_TOKEN

@@ -573,6 +573,10 @@ async fn examined(activity: Reply) -> docent::core::pull::Examination {
             Reply::json(pull)
         }
         Some("/repos/mira/pipe/activity") if asked.param("ref") == Some("refs/heads/fix") => activity.clone(),
+        Some(path) if path == format!("/repos/astro/pipe/compare/{}...{}", "b".repeat(40), "c".repeat(40)) => {
+            assert_eq!(asked.param("page"), Some("2"), "the files are on the first page");
+            Reply::json(json!({"merge_base_commit": {"sha": "e".repeat(40)}, "commits": []}))
+        }
         Some("/repos/astro/pipe/collaborators/mira/permission") => Reply::json(
             json!({"permission": "write", "role_name": "maintain", "user": {"id": 7, "login": "mira"}}),
         ),
@@ -612,6 +616,7 @@ async fn the_order_is_proven_by_the_record_of_the_head_branch() {
         assert_eq!(seen.order, order, "{what}");
         assert_eq!(seen.permission, Some(Permission::Write));
         assert_eq!(seen.teams, ["astro/curators"]);
+        assert_eq!(seen.pull.unwrap().merge_base.unwrap().as_str(), "e".repeat(40));
     }
 }
 

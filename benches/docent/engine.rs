@@ -11,18 +11,14 @@ use bollard::query_parameters::{
     CreateContainerOptionsBuilder, EventsOptionsBuilder, InspectContainerOptions,
     RemoveContainerOptionsBuilder, StartContainerOptions,
 };
-use docent::core::run::Run;
 use docent::core::time::Time;
-use docent::core::verdict::Verdict;
-use docent::demo::forge::{EmbeddedForge, Right};
 use docent::executor::container::{Container, Settings};
 use futures_util::StreamExt;
 
 use super::figure::{Figure, Figures, Spread};
-use super::process::Docent;
+use super::stage::Stage;
 use super::tiny;
 
-const REPOSITORY: &str = "astro/notebooks";
 /// Rounds of each kind, unless `DOCENT_BENCH_ROUNDS` says otherwise; docent and the engine alone take turns, so that both
 /// meet the same machine.
 const ROUNDS: usize = 10;
@@ -50,8 +46,9 @@ pub async fn measure(figures: &mut Figures) -> anyhow::Result<()> {
     for (name, command, target) in STEPS {
         let rounds = rounds();
         println!("a tier that runs `{name}`, {rounds} times, and as often without docent");
-        let stage = Stage::set(command, docker.clone()).await?;
-        let measured = stage.measure(command, rounds).await?;
+        let files = [("README.md".to_owned(), b"# Notebooks\n".to_vec())];
+        let stage = Stage::set("bench", &[("bench", &recipe(command))], &files).await?;
+        let measured = Engine { stage, docker: docker.clone() }.measure(command, rounds).await?;
         if target.is_some() {
             figures.add(measured.latency()?);
         }
@@ -60,13 +57,19 @@ pub async fn measure(figures: &mut Figures) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A docent that watches one pull request on an embedded forge.
-struct Stage {
-    forge: EmbeddedForge,
-    pull: u64,
-    docent: Docent,
+/// Runs of one step, by docent and without it.
+struct Engine {
+    stage: Stage,
     docker: Docker,
-    _folder: tempfile::TempDir,
+}
+
+fn recipe(command: &[&str]) -> String {
+    format!(
+        "name = \"bench\"\ndescription = \"One step\"\ndetect = []\nimage = {:?}\n\
+         [limits]\nmemory = \"256MiB\"\ncpus = 1.0\nprocesses = 64\ndisk = \"64MiB\"\nlog = \"1MiB\"\ntimeout = \"1m\"\n\
+         [[tier]]\nname = \"work\"\nrun = {command:?}\n",
+        tiny::TINY
+    )
 }
 
 #[derive(Default)]
@@ -109,46 +112,10 @@ fn spread(values: &[Duration]) -> anyhow::Result<Spread> {
     Spread::of(values.iter().copied()).context("nothing was measured")
 }
 
-impl Stage {
-    async fn set(command: &[&str], docker: Docker) -> anyhow::Result<Self> {
-        let folder = tempfile::Builder::new().prefix("docent-bench-forge-").tempdir()?;
-        let forge = EmbeddedForge::start(&folder.path().join("forge"), 0).await?;
-        let (pull, account, watch, report, reporter) = tokio::task::block_in_place(|| {
-            forge.organisation("astro");
-            let (account, reporter) = (forge.account("mira"), forge.account("docent"));
-            forge.account("watcher");
-            forge.repository("astro", "notebooks", false);
-            forge.permit(REPOSITORY, "mira", Right::Write);
-            forge.permit(REPOSITORY, "docent", Right::Write);
-            forge.commit_as(REPOSITORY, "main", Some("mira"), &[("README.md", b"# Notebooks\n")]);
-            forge.commit_as(REPOSITORY, "change", Some("mira"), &[("README.md", b"# Changed\n")]);
-            let pull = forge.pull(REPOSITORY, "mira", "A change", "change", "main");
-            let watch = forge.token("watcher", &["read:repository", "read:issue"]);
-            let report = forge.token("docent", &["write:issue", "write:repository"]);
-            (pull, account, watch, report, reporter)
-        });
-        let tables = format!(
-            "[[forge]]\nname = \"bench\"\nkind = \"gitea\"\nurl = {:?}\npoll_interval = \"1s\"\n\
-             watch_credential = \"watch\"\nreport_credential = \"report\"\nown_account = {reporter}\n\
-             [[repository]]\nforge = \"bench\"\nname = {REPOSITORY:?}\nrecipe = \"bench\"\nallow = [\"mira:{account}\"]\n",
-            forge.url()
-        );
-        let recipe = format!(
-            "name = \"bench\"\ndescription = \"One step\"\ndetect = []\nimage = {:?}\n\
-             [limits]\nmemory = \"256MiB\"\ncpus = 1.0\nprocesses = 64\ndisk = \"64MiB\"\nlog = \"1MiB\"\ntimeout = \"1m\"\n\
-             [[tier]]\nname = \"work\"\nrun = {command:?}\n",
-            tiny::TINY
-        );
-        let credentials = [("watch", watch.as_str()), ("report", report.as_str())];
-        let mut docent =
-            Docent::start("container", &tables, &credentials, &[("bench", recipe.as_str())]).await?;
-        docent.cycles(2).await?;
-        Ok(Self { forge, pull, docent, docker, _folder: folder })
-    }
-
+impl Engine {
     async fn measure(&self, command: &[&str], rounds: usize) -> anyhow::Result<Measured> {
         let mut measured = Measured::default();
-        let instance = self.docent.store.setting("instance", String::new).await?;
+        let instance = self.stage.docent.store.setting("instance", String::new).await?;
         // The first round warms everything up and counts for nothing.
         for round in 0..=rounds {
             let mut own = Measured::default();
@@ -163,8 +130,6 @@ impl Stage {
     }
 
     async fn with_docent(&self, instance: &str, measured: &mut Measured) -> anyhow::Result<()> {
-        let store = &self.docent.store;
-        let last = store.latest_runs(1, None).await?.first().map(|run| run.id);
         let journal = self.last_of_journal().await?;
         let label = format!("docent.instance={instance}");
         let filters = HashMap::from([("event", vec!["start"]), ("label", vec![label.as_str()])]);
@@ -177,21 +142,7 @@ impl Stage {
             let seen = docker.inspect_container(&name, None::<InspectContainerOptions>).await.ok();
             anyhow::Ok(seen.and_then(|seen| seen.state?.started_at))
         });
-        tokio::task::block_in_place(|| self.forge.comment(REPOSITORY, self.pull, "mira", "!testme"));
-        let until = Instant::now() + PATIENCE;
-        let run = loop {
-            let runs = store.latest_runs(1, None).await?;
-            match runs.into_iter().next() {
-                Some(run) if Some(run.id) != last && run.phase.is_ended() => break run,
-                run if Instant::now() > until => {
-                    bail!("no run has ended: {run:?}; docent said {}", self.docent.said());
-                }
-                _ => tokio::time::sleep(Duration::from_millis(50)).await,
-            }
-        };
-        if run.verdict != Some(Verdict::Pass) {
-            bail!("run {} did not pass: {:?}", run.id, run.reason.as_ref().or(note(&run)));
-        }
+        let run = self.stage.run("!testme").await?;
         let attempt = run.tiers.first().and_then(|tier| tier.attempts.last()).context("no attempt")?;
         let closed = attempt.closed_at.context("an attempt that is open")?;
         measured.tier.push((closed - attempt.opened_at).to_std()?);
@@ -207,11 +158,11 @@ impl Stage {
     }
 
     async fn last_of_journal(&self) -> anyhow::Result<i64> {
-        Ok(self.docent.store.journal(0, u32::MAX).await?.last().map_or(0, |row| row.sequence))
+        Ok(self.stage.docent.store.journal(0, u32::MAX).await?.last().map_or(0, |row| row.sequence))
     }
 
     async fn comment_seen(&self, after: i64) -> anyhow::Result<Time> {
-        let rows = self.docent.store.journal(after, u32::MAX).await?;
+        let rows = self.stage.docent.store.journal(after, u32::MAX).await?;
         let seen = rows.iter().find(|row| row.event == "comment_seen");
         Ok(seen.context("no comment in the journal")?.at)
     }
@@ -252,10 +203,6 @@ impl Measured {
         self.tier.extend(other.tier);
         self.alone.extend(other.alone);
     }
-}
-
-fn note(run: &Run) -> Option<&String> {
-    Some(&run.tiers.first()?.attempts.last()?.note)
 }
 
 /// The same container from the command line: as closed as docent's, with as many volumes.

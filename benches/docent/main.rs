@@ -1,12 +1,14 @@
 //! What docent costs, as ratios measured in one run on one machine: an absolute number says more about the machine than about
 //! docent. A noisy figure that is over its target is shown as such and fails nothing; a count that is over fails.
 
+mod curation;
 mod double;
 mod engine;
 mod figure;
 mod idle;
 mod plain;
 mod process;
+mod stage;
 #[path = "../../tests/hostile/tiny.rs"]
 mod tiny;
 
@@ -26,6 +28,9 @@ fn main() -> anyhow::Result<ExitCode> {
     }
     if let Err(error) = runtime.block_on(engine::measure(&mut figures)) {
         figures.add(Figure::failed("running", &format!("{error:#}")));
+    }
+    if let Err(error) = runtime.block_on(curation::measure(&mut figures)) {
+        figures.add(Figure::failed("curating", &format!("{error:#}")));
     }
     Ok(if figures.has_defect() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

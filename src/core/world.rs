@@ -213,7 +213,11 @@ impl World {
             heads: Vec::new(),
             posted: None,
         });
+        // Where the head left its base is not said each time; it stays as it is as long as the two do.
+        let is_same = known.now.head == pull.head && known.now.base_branch == pull.base_branch;
+        let before = known.now.merge_base.take().filter(|_| is_same);
         known.now = pull.clone();
+        known.now.merge_base = known.now.merge_base.take().or(before);
         if known.heads.last().is_none_or(|head| head.sha != pull.head) {
             known.heads.push(ObservedHead { sha: pull.head.clone(), observed_at });
             if known.heads.len() > HEADS {

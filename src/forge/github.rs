@@ -24,7 +24,7 @@ pub use report::GitHubReporter;
 use super::http::{Answer, Authorisation, Bounds, Credential, Line, Watcher};
 use super::name::split;
 use super::{CloneSource, Cursor, Forge, ForgeError, ForgeErrorKind, Poll, Proof, Question, Watch};
-use crate::core::id::{CommentId, CommentKind};
+use crate::core::id::{CommentId, CommentKind, Sha};
 use crate::core::pull::{Actor, Comment, Examination, Order, Permission, PullRequest, Repository};
 use crate::core::time::Time;
 use mint::{Mint, Purpose};
@@ -176,6 +176,18 @@ impl GitHub {
         }
     }
 
+    /// Where the head left its base: pull requests do not say, a comparison does. Its second page has no files, which would be
+    /// most of the answer.
+    async fn merge_base(&self, repository: &Repository, pull: &PullRequest) -> Result<Sha, ForgeError> {
+        let (owner, name) = split(&self.name, &repository.name)?;
+        let range = format!("{}...{}", pull.base, pull.head);
+        let query = [("per_page", "1"), ("page", "2")];
+        let answer = self.watcher.get(&["repos", owner, name, "compare", &range], &query).await?;
+        let comparison: json::Comparison = answer.json()?;
+        let unreadable = |_| answer.error(ForgeErrorKind::Malformed, "a comparison without a merge base");
+        comparison.merge_base_commit.sha.parse().map_err(unreadable)
+    }
+
     /// Whether the newest entry of the head branch's own record ends in the current head, and when by the forge's clock.
     async fn order(&self, comment: &Comment, pull: &PullRequest) -> Result<Order, ForgeError> {
         let Some(head) = &pull.head_repository else { return Ok(Order::Unproven) };
@@ -261,7 +273,10 @@ impl Forge for GitHub {
     ) -> Result<Examination, ForgeError> {
         self.access.token().await?;
         let comment = self.comment(repository, comment, pull).await?;
-        let (pull, observed_at) = self.pull(repository, pull).await?;
+        let (mut pull, observed_at) = self.pull(repository, pull).await?;
+        if let Some(pull) = &mut pull {
+            pull.merge_base = self.merge_base(repository, pull).await.ok();
+        }
         let order = match (&comment, &pull) {
             (Some(comment), Some(pull)) => self.order(comment, pull).await.unwrap_or(Order::Unproven),
             _ => Order::Unproven,

@@ -17,6 +17,9 @@ struct Health {
     /// The state can be read.
     ok: bool,
     version: String,
+    /// Why no run can begin now: no engine answers, for one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trouble: Option<String>,
     polls: Vec<PollHealth>,
 }
 
@@ -30,7 +33,10 @@ struct PollHealth {
 }
 
 pub async fn health(State(site): State<Arc<Site>>) -> Response {
-    let version = site.pages.about.borrow().version.clone();
+    let (version, trouble) = {
+        let about = site.pages.about.borrow();
+        (about.version.clone(), about.trouble.clone())
+    };
     let now = site.pages.clock.now();
     match site.pages.store.polls::<Heartbeat>().await {
         Ok(polls) => {
@@ -40,11 +46,11 @@ pub async fn health(State(site): State<Arc<Site>>) -> Response {
                 age_seconds: (now - poll.began_at).num_seconds(),
                 failures: poll.last.map_or(0, |last| last.failures.len()),
             });
-            Json(Health { ok: true, version, polls: polls.collect() }).into_response()
+            Json(Health { ok: true, version, trouble, polls: polls.collect() }).into_response()
         }
         Err(error) => {
             tracing::error!(%error, "the state cannot be read");
-            let health = Health { ok: false, version, polls: Vec::new() };
+            let health = Health { ok: false, version, trouble, polls: Vec::new() };
             (StatusCode::SERVICE_UNAVAILABLE, Json(health)).into_response()
         }
     }

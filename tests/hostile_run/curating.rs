@@ -114,7 +114,7 @@ pub fn a_spec_becomes_a_curated_spec(executor: &'static str) {
     ] {
         assert!(text.contains(part), "no {part} in\n{text}");
     }
-    judge(&curated);
+    judge(&bench, &curated);
     bench.assert_no_secret(&ran);
     bench.assert_nothing_left(&[&ran]);
     runtime.block_on(forge.stop());
@@ -131,14 +131,35 @@ fn recipe(bench: &Bench, tier: &str) {
     fs::write(&file, text.replace("name = \"notebooks\"", &format!("name = {tier:?}"))).unwrap();
 }
 
-/// The original's own validation, checksum included.
-fn judge(curated: &Path) {
+/// The original's own judgement: its validation, checksum included, and its making of the environment from the spec alone.
+fn judge(bench: &Bench, curated: &Path) {
     let program: PathBuf = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("wrangler/bin/nbw");
     if !program.is_file() {
         return not_run("nb-wrangler", "no nb-wrangler (scripts/setup wrangler installs it)");
     }
-    let judged = Command::new(program).arg("--spec-validate").arg(curated).output().unwrap();
-    let said =
-        String::from_utf8_lossy(&judged.stderr).into_owned() + &String::from_utf8_lossy(&judged.stdout);
-    assert!(judged.status.success() && said.contains("Errors: 0"), "{said}");
+    let place = bench.path("wrangler");
+    fs::create_dir_all(place.join("home")).unwrap();
+    // It writes into the spec.
+    let spec = place.join("spec.yaml");
+    fs::copy(curated, &spec).unwrap();
+    let path = format!("{}:{}", program.parent().unwrap().display(), std::env::var("PATH").unwrap());
+    for what in ["--spec-validate", "--reinstall"] {
+        let judged = Command::new(&program)
+            .arg(&spec)
+            .arg(what)
+            .current_dir(&place)
+            .env("HOME", place.join("home"))
+            .env("NBW_ROOT", place.join("live"))
+            .env("NBW_PANTRY", place.join("pantry"))
+            .env("NBW_MAMBA_CMD", Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/micromamba"))
+            .env("PATH", &path)
+            .output()
+            .unwrap();
+        let said =
+            String::from_utf8_lossy(&judged.stderr).into_owned() + &String::from_utf8_lossy(&judged.stdout);
+        assert!(judged.status.success() && said.contains("Errors: 0"), "{what}: {said}");
+    }
+    let packages = fs::read_dir(place.join("live/mm/envs/alpha/lib")).unwrap().flatten();
+    let installed = packages.flat_map(|python| fs::read_dir(python.path().join("site-packages")).unwrap());
+    assert!(installed.flatten().any(|entry| entry.file_name() == "certifi"), "what the spec locks is there");
 }

@@ -9,6 +9,7 @@ mod killed;
 mod notebooks;
 mod report;
 mod tiers;
+mod unsolvable;
 
 #[test]
 fn hostile_tiers_in_containers() {
@@ -48,4 +49,14 @@ fn a_killed_run_in_containers_goes_with_the_next() {
 #[test]
 fn a_killed_run_in_sandboxes_goes_with_the_next() {
     killed::goes_with_the_next_run("sandbox");
+}
+
+#[test]
+fn unsolvable_requirements_are_named_in_containers() {
+    unsolvable::is_named("container");
+}
+
+#[test]
+fn unsolvable_requirements_are_named_in_sandboxes() {
+    unsolvable::is_named("sandbox");
 }

@@ -14,10 +14,13 @@ use crate::report;
 
 /// Notebook, outcome, class.
 const ENDS: &[(&str, &str, &str)] = &[
+    ("beside_one.ipynb", "passed", "passed"),
+    ("beside_two.ipynb", "passed", "passed"),
     ("broken.ipynb", "failed", "invalid_notebook"),
     ("deaf.ipynb", "timed_out", "timed_out"),
     ("endless.ipynb", "timed_out", "timed_out"),
     ("environment.ipynb", "passed", "passed"),
+    ("expected.ipynb", "passed", "passed"),
     ("failing.ipynb", "failed", "cell_error"),
     ("flood.ipynb", "passed", "passed"),
     ("fork_bomb.ipynb", "failed", "cell_error"),
@@ -27,9 +30,12 @@ const ENDS: &[(&str, &str, &str)] = &[
     ("leftover.ipynb", "passed", "passed"),
     ("liar.ipynb", "passed", "passed"),
     ("memory_hog.ipynb", "out_of_memory", "out_of_memory"),
+    ("missing_import.ipynb", "failed", "cell_error"),
+    ("other_kernel.ipynb", "failed", "missing_kernel"),
     ("passing.ipynb", "passed", "passed"),
     ("suicide.ipynb", "failed", "kernel_died"),
     ("token=hunter2 id_rsa $(id).ipynb", "passed", "passed"),
+    ("widget.ipynb", "passed", "passed"),
 ];
 
 /// Runs them twice at once: with the tiers that everybody gets, and with opt-in tiers of which each meets its own end.
@@ -83,12 +89,20 @@ fn messages(ran: &Ran, tier: &str) {
         ("endless.ipynb", "cell 1 reached the limit of 12 s for a cell", Some(1)),
         ("deaf.ipynb", "cell 1 reached the limit of 12 s for a cell", Some(1)),
         ("failing.ipynb", "cell 1 raised ValueError: as it should", Some(1)),
+        (
+            "missing_import.ipynb",
+            "cell 1 raised ModuleNotFoundError: No module named 'module_that_nobody_has'",
+            Some(1),
+        ),
+        ("other_kernel.ipynb", "the kernel ir is not installed in the environment", None),
         ("memory_hog.ipynb", "the kernel was killed for memory in cell 1", Some(1)),
         ("suicide.ipynb", "the kernel was killed by SIGKILL in cell 0", Some(0)),
     ] {
         let test = test(ran, tier, name);
         assert_eq!((test.message.as_str(), test.cell.map(|cell| cell.index)), (message, cell), "{name}");
     }
+    let import = test(ran, "imports", "missing_import.ipynb");
+    assert_eq!((import.class.as_str(), import.cell.map(|cell| cell.index)), ("import_error", Some(1)));
 }
 
 /// The tiers that end as a whole: what was written in `/out` before is told, and believed for nothing.
@@ -120,15 +134,32 @@ fn repository(repo: &Path, mark: &str) {
     fs::write(repo.join("broken.ipynb"), "{\"cells\": [").unwrap();
 }
 
+/// From a script: `# %% [TAG]` begins a cell, `# kernel: NAME` in the first line names another kernel.
 fn notebook(text: &str, is_extra: bool) -> String {
-    let cells: Vec<Value> = text
-        .split("# %%\n")
-        .map(|source| {
-            json!({"cell_type": "code", "metadata": {}, "execution_count": null, "outputs": [], "source": source})
+    let (kernel, text) = match text.strip_prefix("# kernel: ").and_then(|rest| rest.split_once('\n')) {
+        Some((name, rest)) => (name, rest),
+        None => ("python3", text),
+    };
+    let mut cells: Vec<(Vec<&str>, String)> = vec![(Vec::new(), String::new())];
+    for line in text.split_inclusive('\n') {
+        match line.strip_prefix("# %%") {
+            Some(tag) => {
+                let tag = tag.trim().trim_matches(['[', ']']);
+                cells.push((Some(tag).filter(|tag| !tag.is_empty()).into_iter().collect(), String::new()));
+            }
+            None => cells.last_mut().unwrap().1.push_str(line),
+        }
+    }
+    let cells: Vec<Value> = cells
+        .into_iter()
+        .filter(|(_, source)| !source.is_empty())
+        .map(|(tags, source)| {
+            json!({"cell_type": "code", "metadata": {"tags": tags}, "execution_count": null, "outputs": [],
+                   "source": source})
         })
         .collect();
     let tags = if is_extra { json!(["docent-extra"]) } else { json!([]) };
-    let kernel = json!({"name": "python3", "display_name": "Python 3", "language": "python"});
+    let kernel = json!({"name": kernel, "display_name": kernel, "language": "python"});
     json!({"nbformat": 4, "nbformat_minor": 4, "cells": cells, "metadata": {"kernelspec": kernel, "tags": tags}})
         .to_string()
 }

@@ -168,16 +168,21 @@ impl Served {
         self.log()[self.log_before.get()..].contains(" ready ")
     }
 
-    /// What the overview says. Pages are where the log of the present docent says.
     #[allow(dead_code, reason = "not every test program looks at it")]
     pub fn overview(&self) -> String {
+        self.page("/")
+    }
+
+    /// What a page says. Pages are where the log of the present docent says.
+    #[allow(dead_code, reason = "not every test program looks at one")]
+    pub fn page(&self, path: &str) -> String {
         use std::io::{Read, Write};
         let log = self.log();
         let address = log.rsplit_once("http://").expect("docent is ready").1;
         let address: String =
             address.chars().take_while(|c| c.is_ascii_digit() || ".:".contains(*c)).collect();
         let mut connection = std::net::TcpStream::connect(&address).unwrap();
-        let request = format!("GET / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
         connection.write_all(request.as_bytes()).unwrap();
         let mut answer = String::new();
         connection.read_to_string(&mut answer).unwrap();

@@ -449,6 +449,16 @@ pub struct Activity {
 }
 
 #[derive(Debug, Deserialize)]
+pub struct Comparison {
+    pub merge_base_commit: ComparedCommit,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct ComparedCommit {
+    pub sha: String,
+}
+
+#[derive(Debug, Deserialize)]
 pub struct Permission {
     pub permission: String,
     pub user: Option<RestUser>,

@@ -1,5 +1,5 @@
-//! A docent whose engine does not answer when it starts: it watches, takes commands, says what it waits for, and goes on when
-//! the engine is there.
+//! A machine that lets docent down: its engine does not answer, its disk is full. docent says what it waits for, loses nothing,
+//! and goes on when the machine does.
 
 use docent::executor::container::{Container, Settings};
 use served::{Served, Sight};
@@ -45,8 +45,9 @@ fn commands_are_taken_while_the_engine_is_down_and_run_when_it_is_there() {
         return;
     }
     let served = Served::start_at("kind = \"container\"\nsocket = \"unix://ROOT/engine.sock\"", None);
-    let overview = served.overview();
-    assert!(overview.contains("no engine has answered since"), "{overview}");
+    for page in [served.overview(), served.page("/health")] {
+        assert!(page.contains("no engine has answered since"), "{page}");
+    }
     assert!(served.log().contains("the engine does not answer: runs wait"), "{}", served.log());
 
     // Stopping what waits for the engine needs no engine.
@@ -75,6 +76,7 @@ fn commands_are_taken_while_the_engine_is_down_and_run_when_it_is_there() {
         !overview.contains("no engine has answered") && overview.contains("control group (tried)"),
         "{overview}"
     );
+    assert!(!served.page("/health").contains("trouble"), "{}", served.page("/health"));
     assert_eq!(served.stop(), Some(0));
     assert!(served.leftovers().is_empty());
 }
@@ -97,4 +99,81 @@ fn auto_waits_for_the_engine_that_it_ran_with() {
     assert!(served.overview().contains("docent ran with an engine before"), "{}", served.overview());
     assert!(!served.log()[served.log().rfind("starting").unwrap()..].contains("bwrap"), "{}", served.log());
     assert_eq!(served.stop(), Some(0));
+}
+
+/// A small file system over the state of a docent that is not running.
+struct SmallDisk<'a>(&'a Served);
+
+impl<'a> SmallDisk<'a> {
+    fn below(served: &'a Served) -> Result<Self, String> {
+        let (state, kept) = (served.state(), served.folder.path().join("kept"));
+        std::fs::rename(&state, &kept).unwrap();
+        std::fs::create_dir(&state).unwrap();
+        let mounted = run("mount", &["-t", "tmpfs", "-o", "size=8m", "tmpfs"], &state);
+        run("cp", &["-a", &format!("{}/.", kept.display())], &state)?;
+        mounted.map(|()| Self(served))
+    }
+
+    fn fill(&self) {
+        let filler = std::fs::File::create(self.0.state().join("filler")).unwrap();
+        let full = std::io::copy(&mut std::io::repeat(b'x'), &mut &filler).unwrap_err();
+        assert_eq!(full.kind(), std::io::ErrorKind::StorageFull, "{full}");
+    }
+
+    fn clear(&self) {
+        std::fs::remove_file(self.0.state().join("filler")).unwrap();
+    }
+}
+
+impl Drop for SmallDisk<'_> {
+    fn drop(&mut self) {
+        let _ = run("umount", &["--lazy"], &self.0.state());
+    }
+}
+
+fn run(program: &str, arguments: &[&str], place: &std::path::Path) -> Result<(), String> {
+    let output = std::process::Command::new(program).args(arguments).arg(place).output();
+    let output = output.map_err(|error| format!("{program}: {error}"))?;
+    output.status.success().then_some(()).ok_or_else(|| String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn a_full_disk_is_told_loses_nothing_and_runs_go_on_when_there_is_room() {
+    if !has_engine() {
+        return;
+    }
+    let served = Served::start("container", None);
+    assert_eq!(served.stop(), Some(0));
+    let disk = match SmallDisk::below(&served) {
+        Ok(disk) => disk,
+        Err(why) => return hostile::not_run("mount", &why),
+    };
+    served.raise();
+    served.until("ready docent", Served::is_ready);
+    disk.fill();
+    served.say("!testme");
+    served.until("word of the full disk", |served| {
+        let log = served.log();
+        ["database or disk is full", "No space left on device"].iter().any(|words| log.contains(words))
+    });
+    // It may die of something else while there is no room: what it had taken is not lost either.
+    served.kill();
+    disk.clear();
+    served.raise();
+    served.until_sight("end of the run", |sight| sight.has_ended() && sight.open.is_empty());
+    assert_eq!((served.look().unwrap().runs.len(), served.phase(0).as_str()), (1, "COMPLETED"));
+
+    // And without a restart.
+    disk.fill();
+    served.say("!testme");
+    let told = served.log().len();
+    served.until("word of the full disk, again", |served| served.log()[told..].contains("full"));
+    disk.clear();
+    served.until_sight("end of the second run", |sight| {
+        sight.runs.len() == 2 && sight.has_ended() && sight.open.is_empty()
+    });
+    assert_eq!(served.phase(1), "COMPLETED");
+    assert_eq!(served.stop(), Some(0));
+    assert!(served.leftovers().is_empty());
+    drop(disk);
 }
