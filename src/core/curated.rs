@@ -96,6 +96,13 @@ pub fn verify(text: &str) -> Result<Verified, CurateError> {
     }
 }
 
+/// What an earlier curation has locked, as the resolver had said it.
+pub fn locked(text: &str) -> Option<String> {
+    let source = Source::read(text).ok()?;
+    let locked = source.entry(&["out", "pip_compiler_output"])?.value.as_text()?.to_owned();
+    (!locked.is_empty()).then_some(locked)
+}
+
 /// The tag that the image of a spec has without its run number.
 pub fn spec_tag(text: &str, is_development: bool) -> Result<Tag, NameFault> {
     let source = Source::read(text)?;

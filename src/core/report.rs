@@ -2,9 +2,11 @@
 //! they are never about the past, and the same state gives the same bytes.
 
 mod answers;
+mod changes;
 mod comparison;
 mod curated;
 mod failures;
+mod notable;
 mod passed;
 mod status;
 mod tiers;
@@ -33,6 +35,8 @@ pub struct View<'a> {
     pub runs: &'a [Run],
     /// Where the pages are; no trailing slash.
     pub public_url: Option<&'a str>,
+    /// Where git fetches the repository.
+    pub clone_url: Option<&'a str>,
     /// How an offer is accepted: `!accept`.
     pub accept: &'a str,
 }
@@ -81,7 +85,8 @@ fn write_run(text: &mut String, view: &View<'_>, run: &Run, failures: usize) {
     let took = run.started_at.zip(run.ended_at).map(|(from, to)| length_for_people(to - from));
     let took = took.map(|took| format!(" · took {took}")).unwrap_or_default();
     let page = page_of(view, run).map(|page| format!(" · [all of it]({page})")).unwrap_or_default();
-    let _ = writeln!(text, "Run {} at `{sha}`{}{took}{page}", run.id, asked_for(run));
+    let reached = tiers::reached(run).map(|name| format!(" · came to tier {name}")).unwrap_or_default();
+    let _ = writeln!(text, "Run {} at `{sha}`{}{reached}{took}{page}", run.id, asked_for(run));
     if run.request.sha.as_ref().is_some_and(|sha| *sha != view.pull.now.head) {
         let head = view.pull.now.head.short();
         let _ = writeln!(text, "\nThe head has moved on to `{head}`, which this run does not speak of.");
@@ -89,11 +94,8 @@ fn write_run(text: &mut String, view: &View<'_>, run: &Run, failures: usize) {
     if let Some(reason) = &run.reason {
         let _ = writeln!(text, "\n{}", neutral::inline(reason, 500));
     }
-    if !run.tiers.is_empty() {
-        tiers::write_tiers(text, run);
-    }
     comparison::write_comparison(text, run);
-    failures::write_failures(text, run, failures);
+    failures::write_failures(text, view, run, failures);
     if let Some(extra) = run.extra_verdict {
         let _ = writeln!(
             text,
@@ -102,13 +104,12 @@ fn write_run(text: &mut String, view: &View<'_>, run: &Run, failures: usize) {
             extra.word()
         );
     }
-    if let Some(plan) = run.plan.as_ref().filter(|plan| !plan.warnings.is_empty()) {
-        text.push('\n');
-        for warning in plan.warnings.iter().take(5) {
-            let _ = writeln!(text, "- {}", neutral::inline(warning, 300));
-        }
-    }
     curated::write_curated(text, view, run);
+    notable::write_warnings(text, run);
+    tiers::write_tiers(text, run);
+    changes::write_changes(text, run);
+    notable::write_slowest(text, run);
+    notable::write_writers(text, run);
     passed::write_passed(text, run);
 }
 

@@ -24,7 +24,7 @@ use crate::forge::{Forge, Reporter};
 const MAX_COLLECTED: u64 = 2 << 30;
 
 /// What the lock of a run is called in `/in`, once it is there.
-const LOCK: &str = "requirements.lock";
+pub(super) const LOCK: &str = "requirements.lock";
 
 impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F, R, E> {
     /// Runs an attempt to its end, or takes up one that is under way.
@@ -180,6 +180,8 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
             let read = tokio::fs::read(&lock).await;
             let lock = read.map_err(|error| passing(format!("{}: {error}", lock.display())))?;
             inputs.insert(LOCK.to_owned(), lock);
+        } else if tier.lock.is_some() {
+            inputs.extend(self.lock_inputs(run, recipe).await?);
         }
         let sha = run.request.sha.as_ref().map(|sha| sha.as_str()).unwrap_or_default();
         let variables = BTreeMap::from([

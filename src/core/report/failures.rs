@@ -2,29 +2,42 @@
 
 use std::fmt::Write as _;
 
-use super::fold;
 use super::status::class_of;
+use super::{View, fold, page_of};
 use crate::core::baseline::Class;
 use crate::core::neutral;
 use crate::core::outcome::TestResult;
+use crate::core::result::{Origin, reproduce};
 use crate::core::run::{Run, TierRun};
 
 /// Lines of a traceback that are shown.
 const TRACEBACK_LINES: usize = 15;
 
-pub(super) fn write_failures(text: &mut String, run: &Run, limit: usize) {
+pub(super) fn write_failures(text: &mut String, view: &View<'_>, run: &Run, limit: usize) {
     let bad: Vec<(&TierRun, &TestResult)> = run
         .tiers
         .iter()
         .flat_map(|tier| tier.tests.iter().map(move |test| (tier, test)))
         .filter(|(_, test)| test.outcome.is_bad())
         .collect();
+    let page = page_of(view, run);
+    let origin = Origin { page_url: page.as_deref(), clone_url: view.clone_url, ..Origin::default() };
     for (tier, test) in bad.iter().take(limit) {
         write_failure(text, tier, test, class_of(run, tier, test));
+        write_repeat(text, &reproduce(run, origin, tier.planned.contains(&test.name).then_some(&test.name)));
     }
     if bad.len() > limit {
         let _ = writeln!(text, "\n… and {} more.", bad.len() - limit);
     }
+    // What no single test shows is repeated as a whole.
+    if bad.is_empty() && run.bundle.is_some() {
+        write_repeat(text, &reproduce(run, origin, None));
+    }
+}
+
+/// One command that comes to the same verdict elsewhere. In a block: names of strangers stand in it.
+fn write_repeat(text: &mut String, command: &str) {
+    fold(text, "repeat it", &neutral::block(command, 5, 4000));
 }
 
 fn write_failure(text: &mut String, tier: &TierRun, test: &TestResult, class: Option<Class>) {

@@ -33,13 +33,7 @@ pub(super) fn write_passed(text: &mut String, run: &Run) {
             None if test.seconds >= 0.05 => format!(", {:.1} s", test.seconds),
             None => String::new(),
         };
-        let wrote = match (test.wrote.first(), test.wrote.len() as u64 + test.wrote_more) {
-            (Some(first), 1) => format!(", wrote {}", neutral::path(first)),
-            (Some(first), count) => format!(", wrote {} and {} more", neutral::path(first), count - 1),
-            (None, _) => String::new(),
-        };
-        let _ =
-            writeln!(list, "- {} {}{seconds}{wrote}{why}", neutral::path(&test.name), test.outcome.words());
+        let _ = writeln!(list, "- {} {}{seconds}{why}", neutral::path(&test.name), test.outcome.words());
     }
     if good.len() > 100 {
         let _ = writeln!(list, "- … and {} more", good.len() - 100);

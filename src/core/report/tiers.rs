@@ -2,13 +2,35 @@
 
 use std::fmt::Write as _;
 
+use super::fold;
 use super::status::counts;
 use crate::core::neutral;
 use crate::core::outcome::Outcome;
 use crate::core::run::{Attempt, Run, TierRun};
 
+/// The last tier of a run that has ended of which anything is known by doing it.
+pub(super) fn reached(run: &Run) -> Option<&str> {
+    let is_reached = |tier: &&TierRun| !tier.attempts.is_empty() || !tier.tests.is_empty();
+    let last = run.tiers.iter().rfind(is_reached).filter(|_| run.verdict.is_some());
+    last.map(|tier| tier.tier.name.as_str())
+}
+
+/// While a run goes on they are what there is to see; afterwards, what failed is.
 pub(super) fn write_tiers(text: &mut String, run: &Run) {
-    text.push_str("\n| tier | | |\n| --- | --- | --- |\n");
+    if run.tiers.is_empty() {
+        return;
+    }
+    let table = table(run);
+    match run.verdict {
+        Some(_) => fold(text, "tiers", &table),
+        None => {
+            let _ = write!(text, "\n{table}");
+        }
+    }
+}
+
+fn table(run: &Run) -> String {
+    let mut text = String::from("| tier | | |\n| --- | --- | --- |\n");
     for tier in &run.tiers {
         let (sign, word) = match tier.verdict {
             Some(verdict) => (verdict.sign(), verdict.word()),
@@ -17,6 +39,7 @@ pub(super) fn write_tiers(text: &mut String, run: &Run) {
         };
         let _ = writeln!(text, "| {} | {sign} {word} | {} |", tier.tier.name, tier_note(tier));
     }
+    text
 }
 
 fn tier_note(tier: &TierRun) -> String {

@@ -36,6 +36,7 @@ fn run(id: i64) -> Run {
         recipe: None,
         options: TestOptions::default(),
         only: vec![],
+        bundle: None,
         trigger: Trigger::CommandLine,
         by: Party::Operator,
     };

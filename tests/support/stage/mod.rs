@@ -308,6 +308,8 @@ impl Stage {
                 slots: self.setting.slots,
                 queue_limit: self.setting.queue_limit,
                 environments: 2,
+                environment_bytes: 1 << 40,
+                bundle_bytes: 1 << 20,
                 specs: Default::default(),
                 baseline_tests: self.setting.baseline_tests,
                 offer_lifetime: time::Duration::hours(24),
