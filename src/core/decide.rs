@@ -67,6 +67,9 @@ pub fn decide(world: &World, event: &Event, policy: &Policy, now: Time) -> Decis
         Event::Curated { run, curated } => {
             deciding.run(*run, RunChange::Curated { curated: curated.clone() });
         }
+        Event::EnvironmentMeasured { run, bytes } => {
+            deciding.run(*run, RunChange::EnvironmentMeasured { bytes: *bytes });
+        }
         Event::LockCompared { run, changes } => {
             deciding.run(*run, RunChange::LockCompared { changes: changes.clone() });
         }

@@ -56,6 +56,8 @@ pub enum Event {
     BaseLookedUp { run: RunId, pull: PullId, evidence: Evidence },
     /// An environment that was kept is not there any more.
     EnvironmentLost { run: RunId },
+    /// The environment that a run makes was measured.
+    EnvironmentMeasured { run: RunId, bytes: u64 },
     /// The curated spec of a run is kept.
     Curated { run: RunId, curated: Kept },
     /// The lock of a run was compared with the one before it.
@@ -118,6 +120,7 @@ impl Event {
             Self::Prepared { run, .. }
             | Self::EnvironmentLost { run }
             | Self::Curated { run, .. }
+            | Self::EnvironmentMeasured { run, .. }
             | Self::LockCompared { run, .. }
             | Self::Bundled { run, .. }
             | Self::Released { run }
@@ -159,6 +162,7 @@ impl Event {
             Self::BaseLookedUp { .. } => "base_looked_up",
             Self::EnvironmentLost { .. } => "environment_lost",
             Self::Curated { .. } => "curated",
+            Self::EnvironmentMeasured { .. } => "environment_measured",
             Self::LockCompared { .. } => "lock_compared",
             Self::Bundled { .. } => "bundled",
             Self::Released { .. } => "released",

@@ -363,6 +363,8 @@ pub enum RunChange {
     },
     /// Its lock is there: this is its environment. With one that is there already, the tier that would make it is done.
     EnvironmentChosen { environment: EnvironmentUse, made_by: String },
+    /// The environment that it makes is so large.
+    EnvironmentMeasured { bytes: u64 },
     /// A tier has its verdict.
     TierConcluded { tier: String, verdict: Verdict },
     /// It is to be stopped.
@@ -450,6 +452,7 @@ impl Run {
                 | C::AttemptStarted { .. }
                 | C::AttemptClosed { .. }
                 | C::EnvironmentChosen { .. }
+                | C::EnvironmentMeasured { .. }
                 | C::TierConcluded { .. },
             ) => Available,
             (Accepted | Waiting | Preparing | Available, C::CancelAsked { .. }) => self.phase,
@@ -527,6 +530,11 @@ impl Run {
                 self.environment = Some(environment.clone());
                 if let Some(tier) = self.tier_mut(made_by) {
                     tier.reused_from = other;
+                }
+            }
+            RunChange::EnvironmentMeasured { bytes } => {
+                if let Some(environment) = &mut self.environment {
+                    environment.bytes = Some(*bytes);
                 }
             }
             RunChange::TierConcluded { tier, verdict } => {

@@ -9,6 +9,7 @@ use url::Url;
 use super::Daemon;
 use super::dispatch::{ours, passing};
 use super::prepare::{authors, copy, look};
+use super::refdata;
 use crate::bundle;
 use crate::core::curation::{Curation, Source};
 use crate::core::event::Fault;
@@ -28,7 +29,7 @@ use crate::git::{FetchLimits, FetchSource};
 /// The largest requirement file that is looked at on the host, in bytes; what is larger is judged where it is resolved.
 const MAX_REQUIREMENTS: u64 = 1 << 20;
 /// Folder of the fetched repositories in the workspace, as specs write it.
-const REFERENCES: &str = "references";
+pub(super) const REFERENCES: &str = "references";
 /// The copy of the commit under test among the fetched repositories; all others are named by their commits.
 const OWN: &str = "own";
 
@@ -257,9 +258,12 @@ fn plan(
         return Ok(select::plan_of_mistakes(&refusals));
     }
     let seen = look(workspace, |path| selected.tests.contains_key(path))?;
+    let (data, mut remarks) = refdata::wanted(spec, &sources, workspace);
+    remarks.extend(refdata::not_downloaded(data.as_ref()));
     let curation = Curation::new(path, spec, &selected, sources);
     let mut plan = select::plan_of_spec(curation, &selected, &seen.notebooks, options, only);
     plan.prints = seen.prints;
+    plan.warnings.extend(remarks);
     Ok(plan)
 }
 

@@ -13,6 +13,7 @@ mod locks;
 mod poll;
 mod prepare;
 mod recover;
+mod refdata;
 mod results;
 mod step;
 mod tell;
