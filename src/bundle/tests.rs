@@ -100,7 +100,8 @@ fn forged(entries: &[(&str, tar::EntryType, &str)]) -> Vec<u8> {
 #[test]
 fn a_bundle_that_leads_astray_is_refused() {
     use tar::EntryType::{Char, Link, Regular, Symlink};
-    let cases: &[(&[(&str, tar::EntryType, &str)], &str)] = &[
+    type Entries<'a> = &'a [(&'a str, tar::EntryType, &'a str)];
+    let cases: &[(Entries<'_>, &str)] = &[
         (&[("../x", Regular, "x")], "leads out"),
         (&[("/tmp/x", Regular, "x")], "leads out"),
         (&[("repo/../../x", Regular, "x")], "leads out"),

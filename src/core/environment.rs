@@ -90,7 +90,8 @@ mod tests {
     fn what_nobody_has_used_for_the_longest_time_goes_and_nothing_in_use() {
         // Run, minute of the last use, bytes.
         type Kept<'a> = &'a [(i64, i64, Option<u64>)];
-        let cases: &[(Kept, (usize, u64), &[i64], Option<i64>)] = &[
+        type Case<'a> = (Kept<'a>, (usize, u64), &'a [i64], Option<i64>);
+        let cases: &[Case<'_>] = &[
             (&[], (0, 0), &[], None),
             (&[(1, 1, Some(5)), (2, 2, Some(5))], (2, 10), &[], None),
             (&[(1, 1, Some(5)), (2, 2, Some(5))], (1, 10), &[], Some(1)),

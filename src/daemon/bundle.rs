@@ -69,7 +69,7 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
         let Some(lock) = environment::lock(run) else { return Vec::new() };
         let artifacts =
             run.tiers.iter().filter_map(|tier| tier.attempts.last()).flat_map(|last| &last.artifacts);
-        let compiled = artifacts.filter(|kept| kept.name == COMPILED).last();
+        let compiled = artifacts.rev().find(|kept| kept.name == COMPILED);
         let part = |kept: &Kept, name: &str| {
             let from = self.0.files.path(&kept.digest)?;
             Some(Part { from, name: format!("{LOCK}/{name}") })

@@ -78,6 +78,6 @@ pub(super) fn write_writers(text: &mut String, run: &Run) {
 }
 
 fn last_with_tests(run: &Run) -> Option<&TierRun> {
-    let tiers = run.tiers.iter().filter(|tier| !tier.tier.is_opt_in && !tier.tests.is_empty());
-    tiers.last().filter(|_| run.verdict.is_some())
+    let has_tests = |tier: &&TierRun| !tier.tier.is_opt_in && !tier.tests.is_empty();
+    run.tiers.iter().rfind(has_tests).filter(|_| run.verdict.is_some())
 }
