@@ -126,6 +126,10 @@ pub struct Config {
     pub specs: SpecPolicy,
     /// Environments that are kept for later runs; 0: none.
     pub environments: usize,
+    /// What they may take together, in bytes.
+    pub environment_bytes: u64,
+    /// The files of a commit that a bundle carries, in bytes; 0: none.
+    pub bundle_bytes: u64,
     /// Failed tests of one run that are run on its base as well; 0: none.
     pub baseline_tests: usize,
     /// The shortest time between two edits of a comment.
@@ -227,8 +231,7 @@ fn read(source: &Source<'_>, name: &str) -> Config {
     let listen = listen(&table);
     let public_url = address(&table, "public_url").map(|url| url.as_str().trim_end_matches('/').to_owned());
     let (executor, socket, slots, index_hosts) = executor(&table);
-    let Limits { baseline_tests, environments, offer_lifetime, queue_limit, report_interval, retention } =
-        limits(&table);
+    let limits = limits(&table);
     let mut recipe_mentions = Vec::new();
     let mut warnings = Vec::new();
     let recipe_path = table.texts("recipe_path").unwrap_or_default();
@@ -252,13 +255,15 @@ fn read(source: &Source<'_>, name: &str) -> Config {
         index_hosts,
         slots,
         grammar: commands::grammar(&table),
-        baseline_tests,
-        environments,
+        baseline_tests: limits.baseline_tests,
+        environments: limits.environments,
+        environment_bytes: limits.environment_bytes,
+        bundle_bytes: limits.bundle_bytes,
         specs: specs(&table),
-        offer_lifetime,
-        queue_limit,
-        report_interval,
-        retention,
+        offer_lifetime: limits.offer_lifetime,
+        queue_limit: limits.queue_limit,
+        report_interval: limits.report_interval,
+        retention: limits.retention,
         recipe_settings,
         forges,
         repositories,
@@ -361,6 +366,8 @@ fn specs(table: &Table<'_, '_, '_>) -> SpecPolicy {
 struct Limits {
     baseline_tests: usize,
     environments: usize,
+    environment_bytes: u64,
+    bundle_bytes: u64,
     offer_lifetime: Duration,
     queue_limit: usize,
     report_interval: Duration,
@@ -371,6 +378,8 @@ fn limits(table: &Table<'_, '_, '_>) -> Limits {
     let usual = Limits {
         baseline_tests: 20,
         environments: 10,
+        environment_bytes: 40 << 30,
+        bundle_bytes: 64 << 20,
         offer_lifetime: Duration::hours(24),
         queue_limit: 50,
         report_interval: Duration::seconds(15),
@@ -381,6 +390,8 @@ fn limits(table: &Table<'_, '_, '_>) -> Limits {
     let limits = Limits {
         baseline_tests: whole(&table, "baseline_tests", 0, 1_000).unwrap_or(usual.baseline_tests),
         environments: whole(&table, "environments", 0, 10_000).unwrap_or(usual.environments),
+        environment_bytes: table.size("environment_disk", 1).unwrap_or(usual.environment_bytes),
+        bundle_bytes: table.size("bundle_size", 0).unwrap_or(usual.bundle_bytes),
         offer_lifetime: table.duration("offer_lifetime", minute).unwrap_or(usual.offer_lifetime),
         queue_limit: whole(&table, "queue_limit", 1, 100_000).unwrap_or(usual.queue_limit),
         report_interval: table.duration("report_interval", second).unwrap_or(usual.report_interval),

@@ -7,6 +7,7 @@
 
 pub mod core;
 
+pub mod bundle;
 pub mod clock;
 pub mod config;
 pub mod executor;

@@ -433,6 +433,7 @@ fn pushed() -> Event {
         recipe: None,
         options: Default::default(),
         only: vec![],
+        bundle: None,
         trigger: Trigger::Push { branch, changed: vec![HOSTILE.into()], rule },
         by: Party::Docent,
     };
@@ -466,6 +467,7 @@ async fn result_json_keeps_its_schema_in_every_phase() {
         recipe: None,
         options: Default::default(),
         only: vec![HOSTILE.into()],
+        bundle: None,
         trigger: Trigger::CommandLine,
         by: Party::Operator,
     };

@@ -273,6 +273,8 @@ pub fn policy(
         slots: config.slots,
         queue_limit: config.queue_limit,
         environments: config.environments,
+        environment_bytes: config.environment_bytes,
+        bundle_bytes: config.bundle_bytes,
         specs: config.specs.clone(),
         baseline_tests: config.baseline_tests,
         offer_lifetime: config.offer_lifetime,

@@ -2,6 +2,7 @@
 
 mod assemble;
 mod backup;
+mod bundled;
 mod check;
 mod demo;
 mod doctor;

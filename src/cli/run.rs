@@ -9,10 +9,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::Trouble;
 use super::assemble;
+use super::bundled;
 use super::outcome::code_of;
 use super::recipe::kind_of;
 use super::scratch::{Scratch, sweep};
 use crate::config::{self, Config};
+use crate::core::bundle;
 use crate::core::command::TestOptions;
 use crate::core::event::{Ask, Event};
 use crate::core::id::RunId;
@@ -27,9 +29,9 @@ use crate::store::{Files, Store};
 /// What to run.
 #[derive(Debug, clap::Args)]
 pub struct RunHere {
-    /// A folder, or the address of a repository (with --sha).
+    /// A folder, the address of a repository (with --sha), or a bundle: a file, or its address.
     #[arg(default_value = ".")]
-    place: String,
+    pub(super) place: String,
     /// The commit; a folder is run as it is without it.
     #[arg(long)]
     sha: Option<String>,
@@ -45,6 +47,9 @@ pub struct RunHere {
     /// Only notebooks that fit this pattern.
     #[arg(long)]
     notebooks: Option<String>,
+    /// Only this test, by its name; several times for several.
+    #[arg(long, value_name = "NAME")]
+    test: Vec<String>,
     /// The spec to curate, by its path in the repository, where there are several.
     #[arg(long, value_name = "PATH")]
     spec: Option<String>,
@@ -69,6 +74,7 @@ impl RunHere {
             extra_tests: false,
             tier: Vec::new(),
             notebooks: None,
+            test: Vec::new(),
             spec: Some(name.to_owned()),
             full: false,
             output: output.to_owned(),
@@ -108,8 +114,13 @@ pub fn own_state_dir() -> PathBuf {
 /// Runs, shows progress, and leaves the results in the output folder.
 pub async fn run(named: Option<&Path>, arguments: &RunHere) -> Result<ExitCode, Trouble> {
     let config = here_config(named)?;
-    let request = request(arguments)?;
-    let shelf = assemble::load_shelf(&config, &config.state_dir)?;
+    let mut shelf = assemble::load_shelf(&config, &config.state_dir)?;
+    let scratch = Scratch::new(&config.state_dir)?;
+    let bundle = bundled::open(&arguments.place, arguments.sha.is_some(), scratch.path()).await?;
+    let request = match bundle {
+        Some(unpacked) => bundled::request(arguments, unpacked, &mut shelf)?,
+        None => request(arguments)?,
+    };
     if let Some(name) = request.recipe.as_ref().filter(|name| !shelf.recipes.contains_key(*name)) {
         return Err(Trouble::Usage(format!("there is no recipe {name:?}")));
     }
@@ -122,7 +133,6 @@ pub async fn run(named: Option<&Path>, arguments: &RunHere) -> Result<ExitCode, 
             .map_err(|error| Trouble::Usage(format!("--tier: {error}")))?;
     }
     sweep(&config.state_dir, config.socket.as_deref(), &shelf).await;
-    let scratch = Scratch::new(&config.state_dir)?;
     let kind = kind_of(&arguments.executor, config.executor);
     let socket = config.socket.as_deref();
     let (home, instance) = (scratch.path(), scratch.instance());
@@ -164,12 +174,9 @@ pub async fn run(named: Option<&Path>, arguments: &RunHere) -> Result<ExitCode, 
 }
 
 fn request(arguments: &RunHere) -> Result<Request, Trouble> {
-    let is_address = arguments.place.starts_with("https://") || arguments.place.starts_with("http://");
+    let is_address = bundled::is_address(&arguments.place);
     let sha = arguments.sha.as_deref().map(str::parse).transpose();
     let sha = sha.map_err(|error| Trouble::Usage(format!("--sha: {error}")))?;
-    if is_address && sha.is_none() {
-        return Err(Trouble::Usage("an address needs --sha with the full commit id".to_owned()));
-    }
     if !is_address && sha.is_some() {
         return Err(Trouble::Usage(
             "--sha is for an address; a folder is run as it is: check the commit out first".to_owned(),
@@ -182,10 +189,15 @@ fn request(arguments: &RunHere) -> Result<Request, Trouble> {
             .map_err(|error| Trouble::Usage(format!("{}: {error}", arguments.place)))?;
         folder.to_string_lossy().into_owned()
     };
-    Ok(Request {
+    Ok(Request { place, sha, ..asked(arguments) })
+}
+
+/// What the flags say, of no place yet.
+pub(super) fn asked(arguments: &RunHere) -> Request {
+    Request {
         pull: None,
-        place,
-        sha,
+        place: String::new(),
+        sha: None,
         base: None,
         is_untrusted: true,
         recipe: arguments.recipe.clone(),
@@ -197,10 +209,11 @@ fn request(arguments: &RunHere) -> Result<Request, Trouble> {
             full: arguments.full,
             sha: None,
         },
-        only: Vec::new(),
+        only: arguments.test.clone(),
+        bundle: None,
         trigger: Trigger::CommandLine,
         by: Party::Operator,
-    })
+    }
 }
 
 /// Shows what the run is doing until it has ended; the first interrupt cancels it.
@@ -274,11 +287,12 @@ impl Lines {
 /// Writes result.json, and copies logs and artifacts beside it.
 fn save(run: &Run, files: &Files, output: &Path) -> Result<(), Trouble> {
     std::fs::create_dir_all(output)?;
-    let origin = Origin { docent: env!("CARGO_PKG_VERSION"), clone_url: None, page_url: None };
+    let origin =
+        Origin { docent: env!("CARGO_PKG_VERSION"), bundle: Some(bundle::NAME), ..Origin::default() };
     let document = serde_json::to_string_pretty(&Document::of(run, origin))?;
     std::fs::write(output.join("result.json"), document + "\n")?;
-    if let Some(curated) = &run.curated {
-        copy(files, curated, output)?;
+    for kept in run.curated.iter().chain(&run.bundle) {
+        copy(files, kept, output)?;
     }
     for attempt in run.tiers.iter().flat_map(|tier| &tier.attempts) {
         let folder = output.join(attempt.id.to_string());

@@ -108,7 +108,7 @@ async fn list(store: &Store, count: u32, json: bool) -> Result<ExitCode, Trouble
 async fn show(store: &Store, id: RunId, json: bool) -> Result<ExitCode, Trouble> {
     let run = found(store, id).await?;
     if json {
-        let origin = Origin { docent: env!("CARGO_PKG_VERSION"), clone_url: None, page_url: None };
+        let origin = Origin { docent: env!("CARGO_PKG_VERSION"), ..Origin::default() };
         println!("{}", serde_json::to_string_pretty(&Document::of(&run, origin))?);
         return Ok(ExitCode::SUCCESS);
     }

@@ -5,6 +5,7 @@
 //! whoever hashes the file. Everything that docent adds is written as that tool writes it (`write`), so that its rewriting
 //! changes nothing. The same file, results and date give the same bytes on every machine.
 
+mod data;
 mod out;
 mod source;
 mod value;
@@ -12,6 +13,7 @@ mod write;
 
 use sha2::{Digest, Sha256};
 
+pub use data::{OWN, OutData};
 pub use out::{Out, OutRepository, OutSpi};
 pub use source::SourceFault;
 use source::{Entry, Source};
@@ -94,6 +96,18 @@ pub fn verify(text: &str) -> Result<Verified, CurateError> {
         true => Ok(Verified::Fits),
         false => Ok(Verified::Differs { stored: stored.to_owned(), computed }),
     }
+}
+
+/// What an earlier curation has locked, as the resolver had said it.
+pub fn locked(text: &str) -> Option<String> {
+    let source = Source::read(text).ok()?;
+    let locked = source.entry(&["out", "pip_compiler_output"])?.value.as_text()?.to_owned();
+    (!locked.is_empty()).then_some(locked)
+}
+
+/// What an earlier curation knew of reference data.
+pub fn data(text: &str) -> Option<Value> {
+    Some(Source::read(text).ok()?.entry(&["out", "data"])?.value.clone())
 }
 
 /// The tag that the image of a spec has without its run number.

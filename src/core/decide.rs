@@ -67,6 +67,15 @@ pub fn decide(world: &World, event: &Event, policy: &Policy, now: Time) -> Decis
         Event::Curated { run, curated } => {
             deciding.run(*run, RunChange::Curated { curated: curated.clone() });
         }
+        Event::EnvironmentMeasured { run, bytes } => {
+            deciding.run(*run, RunChange::EnvironmentMeasured { bytes: *bytes });
+        }
+        Event::LockCompared { run, changes } => {
+            deciding.run(*run, RunChange::LockCompared { changes: changes.clone() });
+        }
+        Event::Bundled { run, bundle } => {
+            deciding.run(*run, RunChange::Bundled { bundle: bundle.clone() });
+        }
         Event::BaseLookedUp { run, evidence, .. } => deciding.base_looked_up(*run, evidence),
         Event::Released { run } => deciding.run(*run, RunChange::Released),
         Event::Reported { pull, comment, digest } => deciding.reported(pull, *comment, digest),

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::action::Action;
 use super::baseline::Evidence;
 use super::id::{AttemptId, BranchId, CommentId, Line, PullId, RunId, Sha};
+use super::lock::LockChanges;
 use super::outcome::{Ending, TestResult};
 use super::plan::Plan;
 use super::pull::{Comment, Examination, PullRequest};
@@ -55,8 +56,14 @@ pub enum Event {
     BaseLookedUp { run: RunId, pull: PullId, evidence: Evidence },
     /// An environment that was kept is not there any more.
     EnvironmentLost { run: RunId },
+    /// The environment that a run makes was measured.
+    EnvironmentMeasured { run: RunId, bytes: u64 },
     /// The curated spec of a run is kept.
     Curated { run: RunId, curated: Kept },
+    /// The lock of a run was compared with the one before it.
+    LockCompared { run: RunId, changes: LockChanges },
+    /// What repeats a run elsewhere is kept.
+    Bundled { run: RunId, bundle: Kept },
     /// Nothing of a run is left but its results.
     Released { run: RunId },
     /// The report of a pull request is on the forge.
@@ -113,6 +120,9 @@ impl Event {
             Self::Prepared { run, .. }
             | Self::EnvironmentLost { run }
             | Self::Curated { run, .. }
+            | Self::EnvironmentMeasured { run, .. }
+            | Self::LockCompared { run, .. }
+            | Self::Bundled { run, .. }
             | Self::Released { run }
             | Self::StatusSet { run }
             | Self::Settled { run } => run_of(*run),
@@ -152,6 +162,9 @@ impl Event {
             Self::BaseLookedUp { .. } => "base_looked_up",
             Self::EnvironmentLost { .. } => "environment_lost",
             Self::Curated { .. } => "curated",
+            Self::EnvironmentMeasured { .. } => "environment_measured",
+            Self::LockCompared { .. } => "lock_compared",
+            Self::Bundled { .. } => "bundled",
             Self::Released { .. } => "released",
             Self::Reported { .. } => "reported",
             Self::StatusSet { .. } => "status_set",

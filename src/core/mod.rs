@@ -18,10 +18,12 @@ pub mod authorise;
 pub mod policy;
 
 pub mod baseline;
+pub mod bundle;
 pub mod curated;
 pub mod curation;
 pub mod environment;
 pub mod image_name;
+pub mod lock;
 pub mod meaning;
 
 pub mod notebook;

@@ -59,6 +59,10 @@ pub struct Policy {
     pub queue_limit: usize,
     /// Environments that are kept for later runs.
     pub environments: usize,
+    /// What they may take together, in bytes.
+    pub environment_bytes: u64,
+    /// The files of a commit that a bundle carries, in bytes; 0: none.
+    pub bundle_bytes: u64,
     /// What specs may make this docent do.
     pub specs: SpecPolicy,
     /// Failed tests of one run that are run on its base as well; 0: none.

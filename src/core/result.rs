@@ -9,6 +9,7 @@ use super::baseline::{self, Baseline, Class};
 use super::command::TestOptions;
 use super::curation::Source;
 use super::id::{BranchId, CommentId, PullId};
+use super::lock::LockChanges;
 use super::outcome::{Outcome, TestResult};
 use super::recipe::{AlreadyFailing, Environment, Limits, Network};
 use super::run::{Attempt, Kept, Party, PhaseEntered, RecipeUse, Run, TierRun, Trigger};
@@ -27,6 +28,8 @@ pub struct Origin<'a> {
     pub clone_url: Option<&'a str>,
     /// The page of the run.
     pub page_url: Option<&'a str>,
+    /// Where the bundle is, for who has no page.
+    pub bundle: Option<&'a str>,
 }
 
 /// The document. Its text is a stranger's where the state's is: whoever shows it has to escape it.
@@ -61,6 +64,10 @@ pub struct Document<'a> {
     tiers: Vec<Tier<'a>>,
     /// How it compares with the commit that its pull request started from.
     baseline: Option<Compared<'a>>,
+    /// What the lock has that the one before it had not.
+    lock_changes: Option<&'a LockChanges>,
+    /// What repeats it elsewhere, where something was not good.
+    bundle: Option<&'a Kept>,
     reproduce: String,
 }
 
@@ -123,6 +130,9 @@ struct Test<'a> {
     /// What a failure has to do with the change; missing where it is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     baseline: Option<Class>,
+    /// The command that repeats a failure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reproduce: Option<String>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -199,9 +209,11 @@ impl<'a> Document<'a> {
                 repositories: &curation.repositories,
                 curated: run.curated.as_ref(),
             }),
-            tiers: run.tiers.iter().map(|it| tier(run, it)).collect(),
+            tiers: run.tiers.iter().map(|it| tier(run, it, origin)).collect(),
             baseline: run.baseline.as_ref().map(|baseline| compared(run, baseline)),
-            reproduce: reproduce(run, origin.clone_url),
+            lock_changes: run.lock_changes.as_ref(),
+            bundle: run.bundle.as_ref(),
+            reproduce: reproduce(run, origin, None),
         }
     }
 }
@@ -239,7 +251,8 @@ fn compared<'a>(run: &Run, baseline: &'a Baseline) -> Compared<'a> {
     }
 }
 
-fn tier<'a>(run: &'a Run, tier: &'a TierRun) -> Tier<'a> {
+fn tier<'a>(run: &'a Run, tier: &'a TierRun, origin: Origin<'_>) -> Tier<'a> {
+    let planned = |test: &'a TestResult| tier.planned.contains(&test.name).then_some(test.name.as_str());
     let class = |test: &TestResult| run.baseline.as_ref()?.class(&tier.tier.name, &test.name);
     Tier {
         name: &tier.tier.name,
@@ -253,7 +266,15 @@ fn tier<'a>(run: &'a Run, tier: &'a TierRun) -> Tier<'a> {
         reused_from: tier.reused_from.map(|run| run.0),
         planned: &tier.planned,
         attempts: tier.attempts.iter().map(attempt).collect(),
-        tests: tier.tests.iter().map(|test| Test { result: test, baseline: class(test) }).collect(),
+        tests: tier
+            .tests
+            .iter()
+            .map(|test| Test {
+                result: test,
+                baseline: class(test),
+                reproduce: test.outcome.is_bad().then(|| reproduce(run, origin, planned(test))),
+            })
+            .collect(),
     }
 }
 
@@ -273,10 +294,21 @@ fn attempt(attempt: &Attempt) -> Try<'_> {
     }
 }
 
-/// The command that does the same here and now, quoted for a shell: parts of it are a stranger's.
-pub fn reproduce(run: &Run, clone_url: Option<&str>) -> String {
-    let request = &run.request;
+/// The command that does the same elsewhere, or only one of its tests: with the bundle where there is one that can be had, else with
+/// the commit. Quoted for a shell: parts of it are a stranger's.
+pub fn reproduce(run: &Run, origin: Origin<'_>, test: Option<&str>) -> String {
     let mut words = vec!["docent".to_owned(), "run".to_owned()];
+    match (&run.bundle, origin.page_url, origin.bundle) {
+        (Some(bundle), Some(page), _) => words.push(format!("{page}/artifacts/{}", bundle.digest)),
+        (Some(_), None, Some(place)) => words.push(place.to_owned()),
+        _ => push_request(&mut words, run, origin.clone_url),
+    }
+    words.extend(test.map(|test| format!("--test={test}")));
+    words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
+}
+
+fn push_request(words: &mut Vec<String>, run: &Run, clone_url: Option<&str>) {
+    let request = &run.request;
     let place = clone_url.unwrap_or(&request.place);
     // What begins with a hyphen would be read as a flag, and quotes do not change that.
     let place = if place.starts_with('-') { format!("./{place}") } else { place.to_owned() };
@@ -303,7 +335,6 @@ pub fn reproduce(run: &Run, clone_url: Option<&str>) -> String {
     if request.options.full {
         words.push("--full".to_owned());
     }
-    words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
 }
 
 fn quoted(word: &str) -> String {

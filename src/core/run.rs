@@ -3,9 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::baseline::{Baseline, Classed, Waiter};
+use super::bundle::Unpacked;
 use super::command::TestOptions;
 use super::environment::EnvironmentUse;
 use super::id::{AttemptId, BranchId, CommentId, PullId, RepositoryId, RunId, Sha};
+use super::lock::LockChanges;
 use super::outcome::{Outcome, TestResult};
 use super::plan::Plan;
 use super::pull::Actor;
@@ -93,6 +95,9 @@ pub struct Request {
     pub options: TestOptions,
     /// Only these tests (`!retry`); empty: all.
     pub only: Vec<String>,
+    /// What it repeats, for `docent run` with a bundle.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bundle: Option<Box<Unpacked>>,
     /// Why.
     pub trigger: Trigger,
     /// Who asked.
@@ -305,6 +310,12 @@ pub struct Run {
     /// The curated spec, where one was curated and all of it is proven.
     #[serde(default)]
     pub curated: Option<Kept>,
+    /// What has changed since the lock before, where there is one.
+    #[serde(default)]
+    pub lock_changes: Option<LockChanges>,
+    /// What repeats it elsewhere, where it was not good.
+    #[serde(default)]
+    pub bundle: Option<Kept>,
     /// Set when it is to be stopped.
     pub cancel: Option<Cancel>,
     /// The verdict over the default tiers.
@@ -352,6 +363,8 @@ pub enum RunChange {
     },
     /// Its lock is there: this is its environment. With one that is there already, the tier that would make it is done.
     EnvironmentChosen { environment: EnvironmentUse, made_by: String },
+    /// The environment that it makes is so large.
+    EnvironmentMeasured { bytes: u64 },
     /// A tier has its verdict.
     TierConcluded { tier: String, verdict: Verdict },
     /// It is to be stopped.
@@ -360,6 +373,10 @@ pub enum RunChange {
     Concluded { verdict: Verdict, extra_verdict: Option<Verdict>, reason: Option<String> },
     /// Its spec is curated.
     Curated { curated: Kept },
+    /// Its lock was compared with the one before.
+    LockCompared { changes: LockChanges },
+    /// What repeats it elsewhere is kept.
+    Bundled { bundle: Kept },
     /// What is known of its base is being looked up.
     BaselineSought { base: Sha, already_failing: AlreadyFailing },
     /// A run of its base was started, or was there already.
@@ -402,6 +419,8 @@ impl Run {
             tiers: Vec::new(),
             environment: None,
             curated: None,
+            lock_changes: None,
+            bundle: None,
             cancel: None,
             verdict: None,
             extra_verdict: None,
@@ -433,6 +452,7 @@ impl Run {
                 | C::AttemptStarted { .. }
                 | C::AttemptClosed { .. }
                 | C::EnvironmentChosen { .. }
+                | C::EnvironmentMeasured { .. }
                 | C::TierConcluded { .. },
             ) => Available,
             (Accepted | Waiting | Preparing | Available, C::CancelAsked { .. }) => self.phase,
@@ -445,7 +465,7 @@ impl Run {
             (Offered | Accepted | Waiting | Preparing | Available, C::Awaited { .. }) => self.phase,
             (Accepted | Waiting, C::Concluded { .. }) if self.cancel.is_some() => Cancelled,
             (Preparing | Available, C::Concluded { .. }) => Releasing,
-            (Releasing, C::Curated { .. }) => Releasing,
+            (Releasing, C::Curated { .. } | C::LockCompared { .. } | C::Bundled { .. }) => Releasing,
             (Releasing, C::Released) if self.cancel.is_some() => Cancelled,
             (Releasing, C::Released) if self.verdict == Some(Verdict::Unverified) => Failed,
             (Releasing, C::Released) => Completed,
@@ -512,6 +532,11 @@ impl Run {
                     tier.reused_from = other;
                 }
             }
+            RunChange::EnvironmentMeasured { bytes } => {
+                if let Some(environment) = &mut self.environment {
+                    environment.bytes = Some(*bytes);
+                }
+            }
             RunChange::TierConcluded { tier, verdict } => {
                 if let Some(tier) = self.tier_mut(tier) {
                     tier.verdict = Some(*verdict);
@@ -524,6 +549,8 @@ impl Run {
                 self.reason = reason.clone();
             }
             RunChange::Curated { curated } => self.curated = Some(curated.clone()),
+            RunChange::LockCompared { changes } => self.lock_changes = Some(changes.clone()),
+            RunChange::Bundled { bundle } => self.bundle = Some(bundle.clone()),
             RunChange::BaselineSought { base, already_failing } => {
                 self.baseline = Some(Baseline::sought(base.clone(), *already_failing));
             }

@@ -9,6 +9,8 @@ use url::Url;
 use super::Daemon;
 use super::dispatch::{ours, passing};
 use super::prepare::{authors, copy, look};
+use super::refdata;
+use crate::bundle;
 use crate::core::curation::{Curation, Source};
 use crate::core::event::Fault;
 use crate::core::mistake::{Mistake, Place};
@@ -27,7 +29,7 @@ use crate::git::{FetchLimits, FetchSource};
 /// The largest requirement file that is looked at on the host, in bytes; what is larger is judged where it is resolved.
 const MAX_REQUIREMENTS: u64 = 1 << 20;
 /// Folder of the fetched repositories in the workspace, as specs write it.
-const REFERENCES: &str = "references";
+pub(super) const REFERENCES: &str = "references";
 /// The copy of the commit under test among the fetched repositories; all others are named by their commits.
 const OWN: &str = "own";
 
@@ -93,8 +95,10 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
             }
             None => Url::parse(&run.request.place).ok().filter(|url| url.has_host()),
         };
-        if let Some(url) = &url {
-            policy.allow(url);
+        let bundled = run.request.bundle.iter().flat_map(|unpacked| &unpacked.bundle.repositories);
+        let bundled = bundled.filter_map(|source| Url::parse(&source.url).ok());
+        for url in url.iter().cloned().chain(bundled) {
+            policy.allow(&url);
         }
         Ok((policy, url))
     }
@@ -118,17 +122,16 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
             reference,
             folder: repository.folder.clone(),
         };
+        if let Some(given) =
+            run.request.bundle.as_ref().and_then(|unpacked| unpacked.source(&repository.name.text))
+        {
+            return self.bring_given(run, given).await.map(Ok);
+        }
         let Ok(url) = Url::parse(&repository.url.text) else {
             return mistake(format!("{:?} is no address", repository.url.text));
         };
         if own.is_some_and(|own| is_same(own, &url)) {
-            let (from, into) = (self.checkout_dir(run), folder.join(OWN));
-            let state = self.0.state_dir.clone();
-            let copied = tokio::task::spawn_blocking(move || {
-                std::fs::create_dir_all(&folder).map_err(|error| passing(error.to_string()))?;
-                copy(&from, &into, &state)
-            });
-            copied.await.map_err(|error| passing(error.to_string()))??;
+            self.bring_copy(self.checkout_dir(run), folder).await?;
             return Ok(Ok(source(run.request.sha.clone(), None)));
         }
         tokio::fs::create_dir_all(&folder).await.map_err(|error| passing(error.to_string()))?;
@@ -151,6 +154,35 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
             Err(error) if error.is_retryable() => Err(error.into()),
             Err(error) => mistake(format!("{} at {}: {error}", repository.url.text, found.sha.short())),
         }
+    }
+
+    /// Brings a repository as it was in the run that is repeated: what it resolves to was decided there.
+    async fn bring_given(&self, run: &Run, given: &Source) -> Result<Source, Fault> {
+        let folder = self.parts_dir(run).join(&given.folder);
+        let unpacked = run.request.bundle.as_ref().filter(|unpacked| unpacked.has_files());
+        let there = unpacked.map(|it| Path::new(&it.folder).join(bundle::REFERENCES).join(&given.folder));
+        match (there.filter(|there| there.is_dir()), &given.sha) {
+            (Some(there), _) => self.bring_copy(there, folder).await?,
+            (None, Some(sha)) if unpacked.is_none() && given.sha != run.request.sha => {
+                tokio::fs::create_dir_all(&folder).await.map_err(|error| passing(error.to_string()))?;
+                let url = Url::parse(&given.url).map_err(|error| ours(format!("{}: {error}", given.url)))?;
+                let from = FetchSource { url, credential: None, fallback_ref: given.reference.clone() };
+                let into = folder.join(sha.as_str());
+                self.0.git.fetch(&from, sha.as_str(), &into, &FetchLimits::default()).await?;
+            }
+            // What is not there besides is the repository under test itself.
+            (None, _) => self.bring_copy(self.checkout_dir(run), folder).await?,
+        }
+        Ok(given.clone())
+    }
+
+    async fn bring_copy(&self, from: PathBuf, folder: PathBuf) -> Result<(), Fault> {
+        let (into, state) = (folder.join(OWN), self.0.state_dir.clone());
+        let copied = tokio::task::spawn_blocking(move || {
+            std::fs::create_dir_all(&folder).map_err(|error| passing(error.to_string()))?;
+            copy(&from, &into, &state)
+        });
+        copied.await.map_err(|error| passing(error.to_string()))?
     }
 }
 
@@ -226,9 +258,12 @@ fn plan(
         return Ok(select::plan_of_mistakes(&refusals));
     }
     let seen = look(workspace, |path| selected.tests.contains_key(path))?;
+    let (data, mut remarks) = refdata::wanted(spec, &sources, workspace);
+    remarks.extend(refdata::not_downloaded(data.as_ref()));
     let curation = Curation::new(path, spec, &selected, sources);
     let mut plan = select::plan_of_spec(curation, &selected, &seen.notebooks, options, only);
     plan.prints = seen.prints;
+    plan.warnings.extend(remarks);
     Ok(plan)
 }
 

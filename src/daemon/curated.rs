@@ -8,10 +8,12 @@ use serde::de::DeserializeOwned;
 
 use super::Daemon;
 use super::dispatch::{ours, passing};
-use crate::core::curated;
+use super::refdata;
+use crate::core::curated::{self, Out};
 use crate::core::curation::{Curation, Findings};
 use crate::core::event::Fault;
 use crate::core::run::{Kept, Run};
+use crate::core::spec::{Mode, Spec};
 use crate::executor::Executor;
 use crate::forge::{Forge, Reporter};
 
@@ -54,7 +56,13 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
                 return Ok(None);
             }
         };
-        let text = match curated::curate(&original, &curation.out(findings), curation.date) {
+        let spec = Spec::read(&original, &curation.spec, &Mode::default()).spec;
+        let data =
+            spec.and_then(|spec| refdata::wanted(&spec, &curation.repositories, &self.curation_dir(run)).0);
+        let old = curated::data(&original);
+        let data = data.map(|data| data.value(old.as_ref()));
+        let out = Out { data, ..curation.out(findings) };
+        let text = match curated::curate(&original, &out, curation.date) {
             Ok(curated) => curated.text,
             Err(error) => {
                 tracing::warn!(run = %run.id, why = %error, "no curated spec can be made of what the steps left");

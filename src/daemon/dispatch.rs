@@ -146,8 +146,14 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
             return Ok(Event::Settled { run });
         };
         // Results are saved first.
+        if let Some(changes) = self.lock_changes(&state).await? {
+            self.step(Event::LockCompared { run, changes }, None).await?;
+        }
         if let Some(curated) = self.keep_curated(&state).await? {
             self.step(Event::Curated { run, curated }, None).await?;
+        }
+        if let Some(bundle) = self.keep_bundle(&state).await? {
+            self.step(Event::Bundled { run, bundle }, None).await?;
         }
         self.tear_down(run).await?;
         Ok(Event::Released { run })

@@ -14,7 +14,7 @@ use crate::core::event::{AttemptEnding, Event, Fault};
 use crate::core::id::AttemptId;
 use crate::core::outcome::{Ending, SKIPPED, TestResult};
 use crate::core::plan;
-use crate::core::recipe::{TestSet, Tier};
+use crate::core::recipe::{Environment, TestSet, Tier};
 use crate::core::reuse;
 use crate::core::run::{Attempt, Kept, Run, TierRun};
 use crate::executor::{Executor, Job, Observation};
@@ -24,7 +24,7 @@ use crate::forge::{Forge, Reporter};
 const MAX_COLLECTED: u64 = 2 << 30;
 
 /// What the lock of a run is called in `/in`, once it is there.
-const LOCK: &str = "requirements.lock";
+pub(super) const LOCK: &str = "requirements.lock";
 
 impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F, R, E> {
     /// Runs an attempt to its end, or takes up one that is under way.
@@ -63,6 +63,9 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
         let ending = self.0.executor.wait(id, &job.limits, &log).await?;
         let out = self.out_dir(id);
         self.0.executor.collect(id, &out, MAX_COLLECTED).await?;
+        if tier.tier.environment == Environment::Write {
+            self.measure_environment(&run, id).await?;
+        }
         let (files, attempt) = (self.0.files.clone(), id.clone());
         let kept = tokio::task::spawn_blocking(move || -> std::io::Result<_> {
             let (tests, unreadable) = results::read(&out);
@@ -82,6 +85,22 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
             log,
             artifacts,
         })
+    }
+
+    /// Notes how large the environment is that this run makes, once it is known which one that is. An engine that cannot tell hinders
+    /// nothing.
+    async fn measure_environment(&self, run: &Run, attempt: &AttemptId) -> Result<(), Fault> {
+        if run.environment.as_ref().is_none_or(|used| used.of != run.id) {
+            return Ok(());
+        }
+        match self.0.executor.environment_bytes(attempt).await {
+            Ok(Some(bytes)) => {
+                self.step(Event::EnvironmentMeasured { run: run.id, bytes }, None).await?;
+            }
+            Ok(None) => {}
+            Err(error) => tracing::warn!(run = %run.id, %error, "its environment cannot be measured"),
+        }
+        Ok(())
     }
 
     /// What of this tier's tests can be taken from earlier runs.
@@ -180,6 +199,8 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
             let read = tokio::fs::read(&lock).await;
             let lock = read.map_err(|error| passing(format!("{}: {error}", lock.display())))?;
             inputs.insert(LOCK.to_owned(), lock);
+        } else if tier.lock.is_some() {
+            inputs.extend(self.lock_inputs(run, recipe).await?);
         }
         let sha = run.request.sha.as_ref().map(|sha| sha.as_str()).unwrap_or_default();
         let variables = BTreeMap::from([

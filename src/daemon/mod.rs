@@ -3,14 +3,17 @@
 //! Generic over the traits of the floor below, so that nothing here knows a forge or an engine by name.
 
 mod baseline;
+mod bundle;
 mod compare;
 mod curate;
 mod curated;
 mod dispatch;
 mod execute;
+mod locks;
 mod poll;
 mod prepare;
 mod recover;
+mod refdata;
 mod results;
 mod step;
 mod tell;

@@ -11,7 +11,8 @@ use tokio_util::sync::CancellationToken;
 use super::Daemon;
 use super::compare::branch_ref;
 use super::dispatch::{ours, passing};
-use crate::core::environment::digest;
+use crate::bundle::REPO;
+use crate::core::bundle;
 use crate::core::event::{Event, Fault};
 use crate::core::id::{Line, RunId};
 use crate::core::notebook;
@@ -53,7 +54,7 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
             .get(&name)
             .ok_or_else(|| ours(format!("the recipe {name} is not there any more")))?;
         let options = &run.request.options;
-        let plan = match select::spec_of(&seen.paths, recipe, options).map_err(authors)? {
+        let mut plan = match select::spec_of(&seen.paths, recipe, options).map_err(authors)? {
             Some(spec) => self.curate(&run, &spec, token).await?,
             None => {
                 let mut plan =
@@ -62,7 +63,6 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
                 plan
             }
         };
-        let settings = serde_json::to_string(&recipe.settings).map_err(|error| ours(error.to_string()))?;
         // Where nobody can tell which image it is, nothing is reused.
         let image_identity = self.0.executor.identify(&recipe.image).await;
         let recipe = RecipeUse {
@@ -70,8 +70,11 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
             digest: recipe.digest.clone(),
             image: recipe.image.clone(),
             image_identity: image_identity.unwrap_or_default(),
-            settings_digest: digest(&[&settings]),
+            settings_digest: bundle::settings_digest(&recipe.settings),
         };
+        if let Some(unpacked) = &run.request.bundle {
+            plan.warnings.extend(bundle::differences(&unpacked.bundle, &recipe));
+        }
         Ok(Event::Prepared { run: id, recipe, plan })
     }
 
@@ -87,6 +90,12 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
             .await
             .map_err(|error| passing(format!("{}: {error}", folder.display())))?;
         let into = self.checkout_dir(run);
+        if let Some(unpacked) = run.request.bundle.as_ref().filter(|unpacked| unpacked.has_files()) {
+            let from = Path::new(&unpacked.folder).join(REPO);
+            let state = self.0.state_dir.clone();
+            let copied = tokio::task::spawn_blocking(move || copy(&from, &into, &state));
+            return copied.await.map_err(|error| passing(error.to_string()))?;
+        }
         let (repository, sha) = match (run.request.repository(), &run.request.sha) {
             (Some(repository), Some(sha)) => (repository, sha),
             (None, Some(sha)) => {

@@ -33,6 +33,7 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
             comments: &comments,
             runs: &runs,
             public_url: policy.public_url.as_deref(),
+            clone_url: Some(&repository.clone_url),
             accept: &accept,
         };
         let body = report::comment(&view, &policy.marker, reporter.comment_limit());

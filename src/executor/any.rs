@@ -68,6 +68,10 @@ impl Executor for AnyExecutor {
         of!(self, it => it.drop_environment(run))
     }
 
+    async fn environment_bytes(&self, attempt: &AttemptId) -> Result<Option<u64>, ExecutorError> {
+        of!(self, it => it.environment_bytes(attempt))
+    }
+
     async fn identify(&self, image: &str) -> Result<Option<String>, ExecutorError> {
         of!(self, it => it.identify(image))
     }

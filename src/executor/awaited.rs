@@ -119,6 +119,10 @@ impl<E: Executor + Clone + 'static> Executor for Awaited<E> {
         self.found().await.drop_environment(run).await
     }
 
+    async fn environment_bytes(&self, attempt: &AttemptId) -> Result<Option<u64>, ExecutorError> {
+        self.found().await.environment_bytes(attempt).await
+    }
+
     async fn identify(&self, image: &str) -> Result<Option<String>, ExecutorError> {
         // A commit is looked at while the engine is down; what an engine would say of its images is not waited for.
         match self.now() {

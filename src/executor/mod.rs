@@ -197,6 +197,12 @@ pub trait Executor: Send + Sync {
     /// Removes the environment of the run. When it returns nothing of it is left; one that is not there is no error.
     fn drop_environment(&self, run: RunId) -> impl Future<Output = Result<(), ExecutorError>> + Send;
 
+    /// How large the environment is that the run of this ended attempt makes, in bytes. None: there is none, or it cannot be told.
+    fn environment_bytes(
+        &self,
+        attempt: &AttemptId,
+    ) -> impl Future<Output = Result<Option<u64>, ExecutorError>> + Send;
+
     /// Which image really stands behind this name now: another one, another identity. None: not there, or not to be told.
     fn identify(&self, image: &str) -> impl Future<Output = Result<Option<String>, ExecutorError>> + Send;
 

@@ -75,6 +75,7 @@ struct State {
     submissions: Vec<Job>,
     attempts: BTreeMap<AttemptId, Attempt>,
     environments: BTreeSet<RunId>,
+    environment_bytes: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -94,6 +95,7 @@ impl Default for Scripted {
             submissions: Vec::new(),
             attempts: BTreeMap::new(),
             environments: BTreeSet::new(),
+            environment_bytes: 0,
         };
         Self { state: Arc::new(Mutex::new(state)), changes: Arc::new(watch::Sender::new(0)) }
     }
@@ -188,6 +190,11 @@ impl State {
 }
 
 impl Scripted {
+    /// Every environment is so large.
+    pub fn weigh_environments(&self, bytes: u64) {
+        self.state().environment_bytes = bytes;
+    }
+
     /// All environments are gone, as if somebody had removed them behind docent's back.
     pub fn lose_environments(&self) {
         if let Ok(mut state) = self.up() {
@@ -294,6 +301,11 @@ impl Executor for Scripted {
         self.up()?.environments.remove(&run);
         self.changed();
         Ok(())
+    }
+
+    async fn environment_bytes(&self, attempt: &AttemptId) -> Result<Option<u64>, ExecutorError> {
+        let state = self.up()?;
+        Ok(state.environments.contains(&attempt.run).then_some(state.environment_bytes))
     }
 
     async fn identify(&self, image: &str) -> Result<Option<String>, ExecutorError> {

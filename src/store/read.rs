@@ -90,6 +90,26 @@ impl Store {
         .await
     }
 
+    /// The latest runs of trusted code of a repository before `before`, the newest first; those of pull requests are not among
+    /// them.
+    pub async fn trusted_runs(
+        &self,
+        repository: &RepositoryId,
+        before: RunId,
+        count: u32,
+    ) -> Result<Vec<Run>, StoreError> {
+        let repository = repository.clone();
+        self.read(move |connection| {
+            let sql = "SELECT document FROM run
+                       WHERE forge = ?1 AND repository = ?2 AND pull IS NULL AND id < ?3
+                         AND json_extract(document, '$.request.is_untrusted') = 0
+                       ORDER BY id DESC LIMIT ?4";
+            let key = params![repository.forge, Number(repository.number), before.0, count];
+            documents(connection, "a run", sql, key)
+        })
+        .await
+    }
+
     /// The latest runs of a commit, the newest first.
     pub async fn runs_of_commit(
         &self,

@@ -43,7 +43,12 @@ pub async fn result(
     let clone_url = clone_url_of(&site, &run).await?;
     let page_url = site.pages.public_url.as_ref().map(|top| format!("{top}/runs/{}", run.id));
     let docent = site.pages.about.borrow().version.clone();
-    let origin = Origin { docent: &docent, clone_url: clone_url.as_deref(), page_url: page_url.as_deref() };
+    let origin = Origin {
+        docent: &docent,
+        clone_url: clone_url.as_deref(),
+        page_url: page_url.as_deref(),
+        bundle: None,
+    };
     Ok(Json(Document::of(&run, origin)).into_response())
 }
 
@@ -76,7 +81,10 @@ pub async fn artifact(
 
 fn kept_of(run: &Run) -> impl Iterator<Item = &Kept> {
     let attempts = run.tiers.iter().flat_map(|tier| &tier.attempts);
-    run.curated.iter().chain(attempts.flat_map(|attempt| attempt.artifacts.iter().chain(&attempt.log)))
+    run.curated
+        .iter()
+        .chain(&run.bundle)
+        .chain(attempts.flat_map(|attempt| attempt.artifacts.iter().chain(&attempt.log)))
 }
 
 /// A name that means one plain file on every system, whatever the artifact is called.

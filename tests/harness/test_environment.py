@@ -62,6 +62,43 @@ class Resolve(unittest.TestCase):
             self.assertEqual(code, 0, said)
             self.assertEqual(self.bench.outputs()["environment"]["lock_digest"], made["lock_digest"])
 
+    def hand_in(self, **files):
+        for name, content in files.items():
+            (self.bench.root / "in" / name.replace("_", ".", 1)).write_text(content)
+
+    def test_a_sticky_resolution_keeps_to_the_lock_before(self):
+        self.hand_in(previous_lock="-r /etc/passwd\nsix==1.16.0 \\\n    --hash=sha256:00\npackaging==23.0\n    # via x\n")
+        self.bench.put("requirements.txt", "six\npackaging>=24\n")
+        for resolution, stays in (("sticky", True), ("fresh", False)):
+            self.bench.plan(tier="resolve", requirements=["requirements.txt"], timeout=600, settings={"resolution": resolution})
+            code, said = self.bench.run("resolve")
+            self.assertEqual(code, 0, said)
+            packages = self.bench.outputs()["environment"]["packages"]
+            self.assertEqual(packages["six"] == "1.16.0", stays, said)
+            self.assertGreaterEqual(int(packages["packaging"].split(".")[0]), 24, "what does not fit any more is not kept")
+        self.bench.plan(tier="resolve", requirements=["requirements.txt"], settings={"resolution": "stiky"})
+        code, said = self.bench.run("resolve")
+        self.assertEqual(code, 70)
+        self.assertIn('write "fresh" or "sticky"', said)
+
+    def test_a_lock_that_is_handed_in_is_not_made_anew(self):
+        code, _, said = self.resolve({"requirements.txt": "six==1.16.0\n"})
+        self.assertEqual(code, 0, said)
+        lock = (self.bench.out / "artifacts" / "requirements.lock").read_bytes()
+        said = (self.bench.out / "artifacts" / "pip_compiler_output.txt").read_bytes()
+        (self.bench.root / "in" / "requirements.lock").write_bytes(lock)
+        for compiled in (None, said):
+            if compiled:
+                (self.bench.root / "in" / "pip_compiler_output.txt").write_bytes(compiled)
+            code, _, log = self.resolve({"requirements.txt": "six\n"}, **UNREACHABLE)
+            self.assertEqual(code, 0, log)
+            self.assertEqual((self.bench.out / "artifacts" / "requirements.lock").read_bytes(), lock)
+            now = (self.bench.out / "artifacts" / "pip_compiler_output.txt").read_bytes()
+            self.assertEqual(now, said) if compiled else self.assertIn(b"six==1.16.0\n", now)
+        (self.bench.root / "in" / "requirements.lock").write_bytes(b"six\n")
+        code, test, _ = self.resolve({"requirements.txt": "six\n"})
+        self.assertEqual((code, test["class"]), (70, "machinery"))
+
     def test_clashing_lines_are_named(self):
         code, test, _ = self.resolve({"requirements.txt": "# c\nsix==1.16.0\n", "b/requirements.txt": "packaging\nsix>=1.17\n"})
         self.assertEqual((code, test["outcome"], test["class"]), (1, "failed", "unsolvable"))

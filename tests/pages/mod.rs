@@ -401,6 +401,8 @@ fn policy() -> Policy {
         slots: 1,
         queue_limit: 10,
         environments: 2,
+        environment_bytes: 1 << 40,
+        bundle_bytes: 1 << 20,
         specs: Default::default(),
         baseline_tests: 2,
         offer_lifetime: Duration::hours(24),

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::stage::{LOCKED_WITH_SPECS, REPOSITORY, Setting, Stage};
 
-const SPEC: &str = r#"image_spec_header:
+pub const SPEC: &str = r#"image_spec_header:
   image_name: Alpha Survey
   deployment_name: alpha
   kernel_name: alpha
@@ -50,7 +50,7 @@ system:
 const NOTEBOOK: &[u8] = br#"{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": []}"#;
 
 /// A stage with a second repository that the spec takes a notebook from, at a tag by its begin.
-fn stage() -> Stage {
+pub fn stage() -> Stage {
     let mut stage = Stage::set(Setting { recipe: LOCKED_WITH_SPECS, ..Setting::default() });
     stage.forge.repository("astro", "more", false);
     let old =
@@ -65,7 +65,7 @@ fn stage() -> Stage {
     stage
 }
 
-fn spec(stage: &Stage) -> String {
+pub fn spec(stage: &Stage) -> String {
     let url = |name: &str| format!("{}/{name}.git", stage.forge.url());
     SPEC.replace("URL", &url(REPOSITORY)).replace("OTHER", &url("astro/more"))
 }

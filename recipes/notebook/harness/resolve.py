@@ -26,14 +26,14 @@ def resolution(plan: contract.Plan, wanted: Requirements, lock: locks.Lock, pyth
     }
 
 
-def resolve(plan: contract.Plan, results: Results) -> str:
-    uv = Uv(plan)
-    wanted = Requirements.of_plan(plan)
-    python = gate.python_of(plan)
+def resolved(plan: contract.Plan, uv: Uv, wanted: Requirements, python: str):
+    """The lock as it comes out now."""
     files = len(plan.curation.requirements if plan.curation.is_given else plan.requirements)
-    print(f"resolving {files} requirement files, {len(wanted.lines)} lines, for Python {python}", flush=True)
+    before = locks.before(plan)
+    sticky = f", keeping to {len(locks.pins(before))} versions of the lock before" if before else ""
+    print(f"resolving {files} requirement files, {len(wanted.lines)} lines, for Python {python}{sticky}", flush=True)
     try:
-        lock, annotated = locks.lock(uv, wanted, python)
+        return locks.lock(uv, wanted, python, before)
     except Ended as ended:
         if ended.kind != "unsolvable":
             raise
@@ -41,6 +41,17 @@ def resolve(plan: contract.Plan, results: Results) -> str:
         conflict = Search(uv, wanted, python).run(ended.said)
         write(_ARTIFACTS / "conflict.json", to_json(conflict.document(ended.said), indent=1))
         raise Ended(ended.outcome, ended.kind, conflict.message, ended.said) from None
+
+
+def resolve(plan: contract.Plan, results: Results) -> str:
+    uv = Uv(plan)
+    wanted = Requirements.of_plan(plan)
+    python = gate.python_of(plan)
+    if locks.GIVEN.exists():
+        print("taking the lock of the run that is repeated", flush=True)
+        lock, annotated = locks.given()
+    else:
+        lock, annotated = resolved(plan, uv, wanted, python)
     locks.keep(lock, _ARTIFACTS / "requirements.lock")
     write(_ARTIFACTS / "pip_compiler_output.txt", annotated.encode())
     write(_ARTIFACTS / "resolution.json", to_json(resolution(plan, wanted, lock, python), indent=1))

@@ -103,6 +103,7 @@ impl Deciding<'_> {
             recipe: state.recipe.as_ref().map(|used| used.name.clone()),
             options,
             only,
+            bundle: None,
             trigger: Trigger::Baseline { of: run, pull: pull.clone(), rule: RULE.to_owned() },
             by: Party::Docent,
         };

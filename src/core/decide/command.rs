@@ -310,6 +310,7 @@ impl Deciding<'_> {
             recipe: case.policy.recipe.clone(),
             options: options.clone(),
             only: Vec::new(),
+            bundle: None,
             trigger: Trigger::Comment { comment: case.comment.clone(), page_url: case.page_url.to_owned() },
             by: Party::Account { forge: case.pull.id.repository.forge.clone(), actor: case.actor.clone() },
         };

@@ -1,5 +1,7 @@
 //! Which environment a run uses, how long it is kept, and what of its results is remembered.
 
+use std::collections::BTreeMap;
+
 use super::Deciding;
 use crate::core::action::Action;
 use crate::core::environment::{self, EnvironmentUse, KeptEnvironment};
@@ -21,7 +23,7 @@ impl Deciding<'_> {
         };
         let is_kept = |kept: &&KeptEnvironment| kept.key == key && reuse::is_wanted(state);
         let of = self.world.environments.values().find(is_kept).map_or(run, |kept| kept.run);
-        let chosen = EnvironmentUse { key, of };
+        let chosen = EnvironmentUse { key, of, bytes: None };
         self.run(run, RunChange::EnvironmentChosen { environment: chosen, made_by: tier.to_owned() });
         if of == run {
             return false;
@@ -43,6 +45,7 @@ impl Deciding<'_> {
             run,
             made_at: self.now,
             used_at: self.now,
+            bytes: used.bytes,
         });
         let name = tier.tier.name.clone();
         if !results.is_empty() {
@@ -58,16 +61,15 @@ impl Deciding<'_> {
 
     /// Drops what was not used for the longest time, never what a run uses.
     pub(super) fn make_room(&mut self) {
-        while self.world.environments.len() > self.policy.environments {
-            let is_used = |kept: &&KeptEnvironment| {
-                let uses = |run: &Run| run.environment.as_ref().is_some_and(|used| used.of == kept.run);
-                self.world.runs.values().any(|run| run.phase.is_live() && uses(run))
-            };
-            let idle = self.world.environments.values().filter(|kept| !is_used(kept));
-            let Some(oldest) = idle.min_by_key(|kept| (kept.used_at, kept.run)).map(|kept| kept.run) else {
-                return;
-            };
-            self.drop_environment(oldest);
+        let budget = (self.policy.environments, self.policy.environment_bytes);
+        let is_used = |runs: &BTreeMap<RunId, Run>, kept: &KeptEnvironment| {
+            let uses = |run: &Run| run.environment.as_ref().is_some_and(|used| used.of == kept.run);
+            runs.values().any(|run| run.phase.is_live() && uses(run))
+        };
+        while let Some(run) = environment::superfluous(self.world.environments.values(), budget, |kept| {
+            is_used(&self.world.runs, kept)
+        }) {
+            self.drop_environment(run);
         }
     }
 

@@ -122,6 +122,8 @@ pub(super) fn policy() -> Policy {
         slots: 1,
         queue_limit: 10,
         environments: 2,
+        environment_bytes: 1 << 40,
+        bundle_bytes: 1 << 20,
         specs: Default::default(),
         baseline_tests: 2,
         offer_lifetime: Duration::hours(24),
@@ -609,6 +611,7 @@ fn the_operator_may_without_a_forge() {
         recipe: None,
         options: Default::default(),
         only: vec![],
+        bundle: None,
         trigger: Trigger::CommandLine,
         by: Party::Operator,
     };
@@ -650,6 +653,7 @@ fn an_environment_is_built_once_for_a_lock_and_never_passed_from_strangers_to_tr
             recipe: Some("notebook".into()),
             options: crate::core::command::TestOptions { full: *full, ..Default::default() },
             only: vec![],
+            bundle: None,
             trigger: Trigger::CommandLine,
             by: Party::Operator,
         };

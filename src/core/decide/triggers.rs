@@ -215,6 +215,7 @@ fn push(branch: BranchId, changed: Vec<String>, rule: String, policy: &Repositor
         recipe: policy.recipe.clone(),
         options: TestOptions::default(),
         only: Vec::new(),
+        bundle: None,
         trigger: Trigger::Push { branch, changed: changed.into_iter().take(SHOWN).collect(), rule },
         by: Party::Docent,
     }

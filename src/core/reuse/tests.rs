@@ -36,6 +36,7 @@ fn run(id: i64) -> Run {
         recipe: None,
         options: TestOptions::default(),
         only: vec![],
+        bundle: None,
         trigger: Trigger::CommandLine,
         by: Party::Operator,
     };
@@ -57,7 +58,7 @@ fn run(id: i64) -> Run {
         image_identity: Some("image 1".into()),
         settings_digest: "settings".into(),
     });
-    run.environment = Some(EnvironmentUse { key: "lock".into(), of: RunId(1) });
+    run.environment = Some(EnvironmentUse { key: "lock".into(), of: RunId(1), bytes: None });
     run.tiers = plan::begin(vec![tier()], &plan);
     run.tiers[0].tests = names.map(|name| TestResult::plain(name, Outcome::Passed, "", "")).to_vec();
     run.tiers[0].verdict = Some(Verdict::Pass);

@@ -278,7 +278,10 @@ impl Container {
     /// Directories if all of them can be read from here, else the meter.
     async fn scale(&self, names: &Names, environment: Environment, image: &str) -> Scale {
         let places = Place::all(environment).into_iter().filter(|place| place.is_writable());
-        let volumes: Vec<String> = places.map(|place| names.volume(place)).collect();
+        self.scale_of(places.map(|place| names.volume(place)).collect(), image).await
+    }
+
+    async fn scale_of(&self, volumes: Vec<String>, image: &str) -> Scale {
         if self.engine.is_local && self.settings.may_read_volumes {
             let mut directories = Vec::new();
             for volume in &volumes {
@@ -484,6 +487,15 @@ impl Executor for Container {
 
     async fn drop_environment(&self, run: RunId) -> Result<(), ExecutorError> {
         sweep::environment(&self.engine.docker, &self.settings.instance, run).await
+    }
+
+    async fn environment_bytes(&self, attempt: &AttemptId) -> Result<Option<u64>, ExecutorError> {
+        let (docker, names) = (&self.engine.docker, self.names(attempt));
+        let container = inspect(docker, &names.container()).await?;
+        let Some(image) = container.and_then(|it| it.config?.image) else { return Ok(None) };
+        let volume = names.volume(Place::Env { is_writable: true });
+        let scale = self.scale_of(vec![volume], &image).await;
+        watch::measure(docker, &names, &scale, u64::MAX).await
     }
 
     async fn identify(&self, image: &str) -> Result<Option<String>, ExecutorError> {

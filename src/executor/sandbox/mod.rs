@@ -397,6 +397,14 @@ impl Executor for Sandbox {
         .await
     }
 
+    async fn environment_bytes(&self, attempt: &AttemptId) -> Result<Option<u64>, ExecutorError> {
+        let environment = self.environment(attempt.run);
+        blocking("measuring an environment", move || {
+            Ok(environment.is_dir().then(|| super::usage::occupied(&[environment], u64::MAX)).flatten())
+        })
+        .await
+    }
+
     async fn identify(&self, image: &str) -> Result<Option<String>, ExecutorError> {
         Ok(rootfs::identity(&self.settings.state, image))
     }

@@ -1,5 +1,6 @@
 //! `/runs/N`: one run: what was asked, what came of it, and what exactly went wrong, the worst first.
 
+mod locks;
 mod tier;
 
 use std::sync::Arc;
@@ -14,14 +15,15 @@ use super::{Frame, Moment, count, page};
 use crate::core::baseline::{self, Baseline};
 use crate::core::id::{RunId, Sha};
 use crate::core::pull::Repository;
-use crate::core::result::reproduce;
+use crate::core::result::{Origin, reproduce};
 use crate::core::run::{Party, Run, Trigger};
 use crate::core::time::Time;
 use crate::web::badge::Badge;
 use crate::web::kept::run_at;
 use crate::web::problem::Problem;
-use crate::web::text::Shown;
+use crate::web::text::{Shown, size};
 use crate::web::{Site, link};
+use locks::Locks;
 use tier::Tier;
 
 /// Bytes of a running log with which the page begins.
@@ -54,6 +56,10 @@ struct RunPage {
     warnings: Vec<Shown>,
     tiers: Vec<Tier>,
     log: Option<LiveLog>,
+    /// What the lock has that the one before it had not.
+    locks: Option<Locks>,
+    /// Where the bundle is, and its size.
+    bundle: Option<(String, String)>,
     reproduce: Shown,
 }
 
@@ -97,7 +103,10 @@ pub async fn run(
     let title = format!("Run {} of {}", run.id, run.request.place);
     let is_compared = run.baseline.as_ref().is_none_or(|baseline| baseline.is_concluded);
     let frame = Frame::new(&site, uri.path(), "runs", &title).live(!run.phase.is_ended() || !is_compared);
-    page(&view(frame, &run, repository, now))
+    let page_url = site.pages.public_url.as_ref().map(|top| format!("{top}/runs/{}", run.id));
+    let clone_url = repository.map(|repository| repository.clone_url.as_str());
+    let origin = Origin { clone_url, page_url: page_url.as_deref(), ..Origin::default() };
+    page(&view(frame, &run, repository, origin, now))
 }
 
 fn compared(run: &Run, baseline: &Baseline, commit: impl Fn(&Sha) -> Commit) -> Compared {
@@ -114,7 +123,7 @@ fn compared(run: &Run, baseline: &Baseline, commit: impl Fn(&Sha) -> Commit) -> 
     }
 }
 
-fn view(frame: Frame, run: &Run, repository: Option<&Repository>, now: Time) -> RunPage {
+fn view(frame: Frame, run: &Run, repository: Option<&Repository>, origin: Origin<'_>, now: Time) -> RunPage {
     let request = &run.request;
     let commit = |sha: &Sha| Commit {
         sha: sha.to_string(),
@@ -178,10 +187,9 @@ fn view(frame: Frame, run: &Run, repository: Option<&Repository>, now: Time) -> 
             href: link::log(&attempt.id),
             tail: TAIL,
         }),
-        reproduce: Shown::line(
-            &reproduce(run, repository.map(|repository| repository.clone_url.as_str())),
-            2000,
-        ),
+        locks: run.lock_changes.as_ref().map(Locks::new),
+        bundle: run.bundle.as_ref().map(|kept| (link::artifact(run.id, &kept.digest), size(kept.size))),
+        reproduce: Shown::line(&reproduce(run, origin, None), 2000),
     }
 }
 

@@ -124,6 +124,8 @@ pub struct Setting {
     pub queue_limit: usize,
     /// Failed tests that are run on the base as well.
     pub baseline_tests: usize,
+    /// What kept environments may take together.
+    pub environment_bytes: u64,
     /// Watched besides the sample's repository.
     pub others: Vec<String>,
     /// Branches whose pushes start runs.
@@ -143,6 +145,7 @@ impl Default for Setting {
             slots: 2,
             queue_limit: 50,
             baseline_tests: 0,
+            environment_bytes: 1 << 40,
             others: Vec::new(),
             branches: Vec::new(),
             paths: Vec::new(),
@@ -308,6 +311,8 @@ impl Stage {
                 slots: self.setting.slots,
                 queue_limit: self.setting.queue_limit,
                 environments: 2,
+                environment_bytes: self.setting.environment_bytes,
+                bundle_bytes: 1 << 20,
                 specs: Default::default(),
                 baseline_tests: self.setting.baseline_tests,
                 offer_lifetime: time::Duration::hours(24),

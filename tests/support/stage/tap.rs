@@ -229,6 +229,10 @@ impl<E: Executor> Executor for Tapped<E> {
         self.around("drop_environment", self.inner.drop_environment(run)).await
     }
 
+    async fn environment_bytes(&self, attempt: &AttemptId) -> Result<Option<u64>, ExecutorError> {
+        self.inner.environment_bytes(attempt).await
+    }
+
     async fn identify(&self, image: &str) -> Result<Option<String>, ExecutorError> {
         self.inner.identify(image).await
     }

@@ -116,19 +116,34 @@ def compile_(uv: Uv, question: Question, wanted: Requirements, python: str, *mor
               *(["--prerelease", "allow"] if wanted.allows_previews else []), *more, *question.arguments, folder=question.folder)
 
 
-def lock(uv: Uv, wanted: Requirements, python: str):
-    """Resolves; answers with the lock and the resolver's annotated text."""
+def lock(uv: Uv, wanted: Requirements, python: str, before: str = ""):
+    """Resolves; answers with the lock and the resolver's annotated text. What `before` pins stays where it fits."""
     question = Question(uv.cache / "asked", wanted.lines, wanted.overrides)
     made = uv.cache / "lock"
+    # uv prefers what it finds in the file that it is to write: an earlier attempt's has no say.
+    made.unlink(missing_ok=True)
+    if before:
+        made.write_text("".join(f"{pin}\n" for pin in pins(before)), "utf-8")
     check(compile_(uv, question, wanted, python, "--generate-hashes", "--annotate", "--output-file", made), wanted, "resolving")
     annotated = made.read_text("utf-8")
     # Remarks name files of the repository and would change the digest of an unchanged environment.
     lines = [line for line in annotated.splitlines() if not line.lstrip().startswith("#")]
-    bare = [re.sub(r" \\$", "", line) for line in annotated.splitlines() if not line.startswith("    --hash=")]
     try:
-        return Lock(f"# Python {python}\n".encode() + ("\n".join(lines) + "\n").encode()), "\n".join(bare) + "\n"
+        return Lock(f"# Python {python}\n".encode() + ("\n".join(lines) + "\n").encode()), bare(annotated)
     except ValueError as error:
         raise Ended("errored", "machinery", f"the resolver's lock cannot be used: {error}") from None
+
+
+def bare(locked: str) -> str:
+    """A lock without its hashes."""
+    return "".join(re.sub(r" \\$", "", line) + "\n" for line in locked.splitlines() if not line.startswith("    --hash="))
+
+
+def pins(locked: str) -> list:
+    """The versions in a lock of whatever form. Nothing else of it: whoever wrote it may have put options into it."""
+    lines = [re.sub(r"\s*\\$", "", line) for line in locked.splitlines()]
+    found = [(line, _LOCKED.fullmatch(line)) for line in lines]
+    return [line for line, match in found if match and match[2]]
 
 
 def keep(lock_: Lock, path: Path):
@@ -139,7 +154,31 @@ def keep(lock_: Lock, path: Path):
     write(path, lock_.content)
 
 
+GIVEN = contract.IN / "requirements.lock"  # what docent knows already
+
+
 def handed() -> Path:
     """Where the lock for an environment is: as docent hands it in, else as `resolve` left it."""
-    given = contract.IN / "requirements.lock"
-    return given if given.exists() else contract.LOCK
+    return GIVEN if GIVEN.exists() else contract.LOCK
+
+
+def given():
+    """The lock of the run that is repeated, and the resolver's text on it."""
+    lock_ = read(GIVEN)
+    return lock_, _said("pip_compiler_output.txt") or bare(lock_.content.decode())
+
+
+def before(plan: contract.Plan) -> str:
+    """The lock that a sticky resolution begins with; none where it is fresh."""
+    chosen = plan.settings.get("resolution", "fresh")
+    if chosen not in ("fresh", "sticky"):
+        contract.stop(f'the setting resolution = {chosen!r} is none: write "fresh" or "sticky"')
+    return _said("previous.lock") if chosen == "sticky" else ""
+
+
+def _said(name: str) -> str:
+    try:
+        with open(contract.IN / name, "rb") as file:
+            return file.read(_MOST_BYTES).decode("utf-8", "replace")
+    except FileNotFoundError:
+        return ""
