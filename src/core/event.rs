@@ -7,6 +7,7 @@ use super::baseline::Evidence;
 use super::id::{AttemptId, BranchId, CommentId, Line, PullId, RunId, Sha};
 use super::outcome::{Ending, TestResult};
 use super::plan::Plan;
+use super::publishing::Image;
 use super::pull::{Comment, Examination, PullRequest};
 use super::run::{Kept, RecipeUse, Request};
 use super::time::Time;
@@ -59,6 +60,8 @@ pub enum Event {
     Curated { run: RunId, curated: Kept },
     /// Nothing of a run is left but its results.
     Released { run: RunId },
+    /// The curated spec of a run is in a registry.
+    Published { run: RunId, image: Image },
     /// The report of a pull request is on the forge.
     Reported { pull: PullId, comment: u64, digest: String },
     /// The status of a run is on the forge.
@@ -114,6 +117,7 @@ impl Event {
             | Self::EnvironmentLost { run }
             | Self::Curated { run, .. }
             | Self::Released { run }
+            | Self::Published { run, .. }
             | Self::StatusSet { run }
             | Self::Settled { run } => run_of(*run),
             Self::AttemptStarted { attempt } | Self::AttemptEnded { attempt, .. } => run_of(attempt.run),
@@ -127,6 +131,7 @@ impl Event {
                 | Action::LookUpBase { run }
                 | Action::Stop { run }
                 | Action::Release { run }
+                | Action::Publish { run, .. }
                 | Action::DropEnvironment { run }
                 | Action::SetStatus { run } => run_of(*run),
             },
@@ -153,6 +158,7 @@ impl Event {
             Self::EnvironmentLost { .. } => "environment_lost",
             Self::Curated { .. } => "curated",
             Self::Released { .. } => "released",
+            Self::Published { .. } => "published",
             Self::Reported { .. } => "reported",
             Self::StatusSet { .. } => "status_set",
             Self::Settled { .. } => "settled",

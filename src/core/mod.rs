@@ -26,6 +26,7 @@ pub mod meaning;
 
 pub mod notebook;
 pub mod plan;
+pub mod publishing;
 pub mod reuse;
 pub mod run;
 pub mod select;

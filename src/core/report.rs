@@ -64,6 +64,12 @@ pub fn status(run: &Run) -> (Light, String) {
     if is_part && is_good && run.cancel.is_none() {
         return (Light::Grey, format!("only a part was asked for; {line}"));
     }
+    if let Some(publishing) = &run.publishing {
+        line = match publishing.image() {
+            Some(image) => format!("{line}; {} as {}", publishing.words(), image.tag()),
+            None => format!("{line}; {}", publishing.words()),
+        };
+    }
     let light = match run.phase {
         _ if !run.phase.is_ended() && run.verdict.is_none() => Light::Pending,
         Phase::Cancelled | Phase::Rejected | Phase::Expired => Light::Grey,
@@ -229,6 +235,11 @@ fn write_curated(text: &mut String, view: &View<'_>, run: &Run) {
     let page = page_of(view, run).map(|page| format!(": [download]({page}/artifacts/{})", curated.digest));
     let _ =
         writeln!(text, "\nSpec {spec} is curated as {name}, sha256 `{digest}`{}", page.unwrap_or_default());
+    let Some(publishing) = &run.publishing else { return };
+    let _ = writeln!(text, "\nIt is {}", neutral::inline(&publishing.line(), 500));
+    if let Some(image) = publishing.image() {
+        let _ = writeln!(text, "\n```sh\n{}\n```", image.pull_command());
+    }
 }
 
 fn write_tiers(text: &mut String, run: &Run) {

@@ -10,6 +10,7 @@ use super::command::TestOptions;
 use super::curation::Source;
 use super::id::{BranchId, CommentId, PullId};
 use super::outcome::{Outcome, TestResult};
+use super::publishing::{Publishing, PublishingEnd};
 use super::recipe::{AlreadyFailing, Environment, Limits, Network};
 use super::run::{Attempt, Kept, Party, PhaseEntered, RecipeUse, Run, TierRun, Trigger};
 use super::time::Time;
@@ -61,6 +62,8 @@ pub struct Document<'a> {
     tiers: Vec<Tier<'a>>,
     /// How it compares with the commit that its pull request started from.
     baseline: Option<Compared<'a>>,
+    /// What became of its curated spec, where that is published.
+    publishing: Option<Publication<'a>>,
     reproduce: String,
 }
 
@@ -71,6 +74,17 @@ struct SpecUse<'a> {
     artifact_name: &'a str,
     repositories: &'a [Source],
     curated: Option<&'a Kept>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct Publication<'a> {
+    to: &'a str,
+    state: &'static str,
+    reference: Option<&'a str>,
+    digest: Option<&'a str>,
+    was_there: Option<bool>,
+    aliases: &'a [String],
+    reason: Option<&'a str>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -201,6 +215,7 @@ impl<'a> Document<'a> {
             }),
             tiers: run.tiers.iter().map(|it| tier(run, it)).collect(),
             baseline: run.baseline.as_ref().map(|baseline| compared(run, baseline)),
+            publishing: run.publishing.as_ref().map(publication),
             reproduce: reproduce(run, origin.clone_url),
         }
     }
@@ -236,6 +251,26 @@ fn compared<'a>(run: &Run, baseline: &'a Baseline) -> Compared<'a> {
         already_failing: baseline.already_failing,
         is_let_pass: baseline::is_let_pass(run),
         note: baseline.note.as_deref(),
+    }
+}
+
+fn publication(publishing: &Publishing) -> Publication<'_> {
+    let image = publishing.image();
+    Publication {
+        to: &publishing.to,
+        state: match &publishing.end {
+            None => "open",
+            Some(PublishingEnd::Published(_)) => "published",
+            Some(PublishingEnd::Errored { .. }) => "errored",
+        },
+        reference: image.map(|image| image.reference.as_str()),
+        digest: image.map(|image| image.digest.as_str()),
+        was_there: image.map(|image| image.was_there),
+        aliases: image.map(|image| image.aliases.as_slice()).unwrap_or_default(),
+        reason: match &publishing.end {
+            Some(PublishingEnd::Errored { why }) => Some(why),
+            _ => None,
+        },
     }
 }
 

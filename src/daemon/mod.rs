@@ -10,6 +10,7 @@ mod dispatch;
 mod execute;
 mod poll;
 mod prepare;
+mod publish;
 mod recover;
 mod results;
 mod step;
@@ -33,6 +34,7 @@ use crate::recipes::Shelf;
 use crate::store::{Files, Store, StoreError};
 
 pub use poll::{Enrolment, NotStarted};
+pub use publish::Registries;
 
 /// A forge to watch.
 pub struct Watched<F> {
@@ -66,6 +68,8 @@ pub struct Parts<F, R, E> {
     pub forges: BTreeMap<String, Watched<F>>,
     /// Report clients by name of the forge.
     pub reporters: BTreeMap<String, R>,
+    /// Where curated specs go.
+    pub registries: Registries,
     /// Where untrusted code runs.
     pub executor: E,
     /// The git program.
@@ -91,6 +95,7 @@ struct Inner<F, R, E> {
     shelf: Shelf,
     forges: BTreeMap<String, Watched<F>>,
     reporters: BTreeMap<String, R>,
+    registries: Registries,
     executor: E,
     git: Git,
     /// What each forge's repositories are, by configured name: as the forge said last, now or before a restart.
@@ -120,6 +125,7 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
             shelf: parts.shelf,
             forges: parts.forges,
             reporters: parts.reporters,
+            registries: parts.registries,
             executor: parts.executor,
             git: parts.git,
             known: Mutex::default(),

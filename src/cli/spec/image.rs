@@ -14,7 +14,7 @@ use crate::config;
 use crate::core::curated::spec_tag;
 use crate::core::image_name::{Home, NameError, Tag, Wanted, Which};
 use crate::publish::{
-    Access, Credential, Found, MAX_SPEC, Place, PublishError, PublishErrorKind, Registry, SPEC_PATH, build,
+    Access, Credential, Found, MAX_SPEC, Place, PublishError, PublishErrorKind, Registry, SPEC_PATH, build, title,
 };
 use crate::secrets::Secrets;
 
@@ -240,8 +240,7 @@ fn annotations(texts: &[String]) -> Result<BTreeMap<String, String>, Trouble> {
         Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
         None => Err(Trouble::Usage(format!("--annotation {text}: write NAME=VALUE"))),
     };
-    let title = ("org.opencontainers.image.title".to_owned(), SPEC_PATH.to_owned());
-    let mut all = BTreeMap::from([title]);
+    let mut all = BTreeMap::from([title()]);
     for text in texts {
         let (name, value) = pair(text)?;
         all.insert(name, value);

@@ -43,6 +43,10 @@ struct RunPage {
     asks_for: Option<(RunId, String)>,
     /// What it was compared with.
     compared: Option<Compared>,
+    /// The curated spec: where it is kept, and what became of it in a registry.
+    curated: Option<(String, Shown)>,
+    publishing: Option<Shown>,
+    pull_command: Option<Shown>,
     rule: Option<Shown>,
     head: Option<Commit>,
     base: Option<Commit>,
@@ -96,7 +100,9 @@ pub async fn run(
     let now = site.pages.clock.now();
     let title = format!("Run {} of {}", run.id, run.request.place);
     let is_compared = run.baseline.as_ref().is_none_or(|baseline| baseline.is_concluded);
-    let frame = Frame::new(&site, uri.path(), "runs", &title).live(!run.phase.is_ended() || !is_compared);
+    let is_published = run.publishing.as_ref().is_none_or(|publishing| !publishing.is_open());
+    let is_live = !run.phase.is_ended() || !is_compared || !is_published;
+    let frame = Frame::new(&site, uri.path(), "runs", &title).live(is_live);
     page(&view(frame, &run, repository, now))
 }
 
@@ -145,6 +151,11 @@ fn view(frame: Frame, run: &Run, repository: Option<&Repository>, now: Time) -> 
             _ => None,
         },
         compared: run.baseline.as_ref().map(|baseline| compared(run, baseline, commit)),
+        curated: run.curated.as_ref().map(|kept| (link::artifact(run.id, &kept.digest), Shown::line(&kept.name, NAME))),
+        publishing: run.publishing.as_ref().map(|publishing| Shown::line(&publishing.line(), 600)),
+        pull_command: (run.publishing.as_ref())
+            .and_then(|publishing| publishing.image())
+            .map(|image| Shown::line(&image.pull_command(), 400)),
         is_from_comment: matches!(request.trigger, Trigger::Comment { .. }),
         comment: match &request.trigger {
             Trigger::Comment { page_url, .. } => link::outside(page_url),
