@@ -22,6 +22,7 @@ pub mod curated;
 pub mod curation;
 pub mod environment;
 pub mod image_name;
+pub mod installation;
 pub mod meaning;
 
 pub mod notebook;

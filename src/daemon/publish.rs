@@ -8,7 +8,7 @@ use super::Daemon;
 use super::dispatch::{ours, passing};
 use crate::core::event::{Event, Fault};
 use crate::core::id::RunId;
-use crate::core::image_name::Tag;
+use crate::core::image_name::{NameError, SPEC_PREFIX, Tag};
 use crate::core::publishing::Image;
 use crate::core::run::Run;
 use crate::executor::Executor;
@@ -35,8 +35,8 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
 
         let spec = self.curated_bytes(&run).await?;
         let name = run.plan.as_ref().and_then(|plan| plan.curation.as_ref());
-        let name = name.map(|curation| curation.artifact_name.clone()).unwrap_or_default();
-        let unfit = |error: crate::core::image_name::NameError| ours(error.to_string());
+        let name = name.map(|curation| format!("{SPEC_PREFIX}{}", curation.artifact_name)).unwrap_or_default();
+        let unfit = |error: NameError| ours(error.to_string());
         let (name, aliases) = (Tag::new(name.as_str()).map_err(unfit)?, publish.aliases_of(&name).map_err(unfit)?);
         // No annotation says which commit or run it was: the same spec is the same image, whoever publishes it.
         let image = build(&spec, &BTreeMap::from([title()]))?;

@@ -179,7 +179,11 @@ impl There {
     }
 
     /// The spec of the image that a name means, with where it is and what it is called there.
-    async fn find(&self, config: Option<&Path>, name: &str) -> Result<(String, String, Found), Trouble> {
+    pub(super) async fn find(
+        &self,
+        config: Option<&Path>,
+        name: &str,
+    ) -> Result<(String, String, Found), Trouble> {
         let wanted = self.wanted(name)?;
         let registry = self.registry(config, &wanted)?;
         let which = match &wanted.which {
@@ -248,7 +252,8 @@ fn annotations(texts: &[String]) -> Result<BTreeMap<String, String>, Trouble> {
     Ok(all)
 }
 
-fn read(file: &Path) -> Result<Vec<u8>, Trouble> {
+/// A spec's bytes, and not more than a spec has.
+pub(super) fn read(file: &Path) -> Result<Vec<u8>, Trouble> {
     use std::io::Read as _;
     let trouble = |error: std::io::Error| Trouble::Usage(format!("{}: {error}", file.display()));
     let mut bytes = Vec::new();
