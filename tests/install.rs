@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 use docent::core::curated::{Out, curate};
 use docent::core::image_name::Tag;
 use docent::publish::{Access, Place, Registry, build, title};
-use nix::fcntl::{Flock, FlockArg};
 use support::not_run;
 use support::registry::RegistryServer;
 
@@ -233,7 +232,11 @@ fn a_death_half_way_leaves_the_old_kernel_whole() {
     until("program at work", || desk.path().join("held").exists());
     dying.kill().unwrap();
     dying.wait().unwrap();
-    assert_eq!((desk.environments().len(), desk.kernel()), (2, kernel), "half of the new one, and the old one");
+    assert_eq!(
+        (desk.environments().len(), desk.kernel()),
+        (2, kernel),
+        "half of the new one, and the old one"
+    );
     assert!(old.join("docent-environment.json").is_file());
     let (code, told) = desk.install(&[&spec]);
     assert!(code == 4 && told.contains("being installed already"), "{told}");
@@ -282,7 +285,8 @@ fn what_a_spec_may_not_ask_for_is_told_before_anything_is_done() {
     assert!(code == 2 && told.contains("missing.yaml"), "{told}");
     let spec = desk.spec("3.11", "six==1.16.0\n");
     let text = fs::read_to_string(desk.path().join(&spec)).unwrap();
-    let with_mamba = text.split("out:\n").next().unwrap().replace("system:", "extra_mamba_packages:\n  - hdf5\nsystem:");
+    let with_mamba =
+        text.split("out:\n").next().unwrap().replace("system:", "extra_mamba_packages:\n  - hdf5\nsystem:");
     let out = Out { pip_compiler_output: "six==1.16.0\n".into(), ..Out::default() };
     fs::write(desk.path().join(&spec), curate(&with_mamba, &out, Default::default()).unwrap().text).unwrap();
     let (code, told) = desk.install(&[&spec]);

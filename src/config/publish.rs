@@ -27,10 +27,16 @@ pub(super) fn publish(
     let insecure_http = table.flag("insecure_http").unwrap_or(false);
     let chosen = table.texts("branches");
     if branches.is_empty() {
-        table.mistake("to", "only runs of watched branches are published: name some in branches of the repository");
+        table.mistake(
+            "to",
+            "only runs of watched branches are published: name some in branches of the repository",
+        );
     }
     for (branch, span) in chosen.iter().flatten().filter(|(branch, _)| !branches.contains(branch)) {
-        table.mistake_at(span.clone(), format!("branches: {branch:?} is none of the branches that are watched"));
+        table.mistake_at(
+            span.clone(),
+            format!("branches: {branch:?} is none of the branches that are watched"),
+        );
     }
     let aliases = table.texts("aliases").unwrap_or_default();
     aliases.iter().for_each(|alias| check_alias(&table, alias));
@@ -67,7 +73,10 @@ fn place(table: &Table<'_, '_, '_>) -> Option<(String, String)> {
 fn check_alias(table: &Table<'_, '_, '_>, (alias, span): &(String, Range<usize>)) {
     if let Err(error) = Tag::new(alias.replace(NAME, "nbs_x")) {
         table.mistake_at(span.clone(), format!("aliases: {error}"));
-    } else if alias.starts_with(SPEC_PREFIX) || alias == NAME || alias.strip_prefix(NAME).is_some_and(is_number) {
+    } else if alias.starts_with(SPEC_PREFIX)
+        || alias == NAME
+        || alias.strip_prefix(NAME).is_some_and(is_number)
+    {
         let why = "is what images of runs are called: an alias would hide one of them";
         table.mistake_at(span.clone(), format!("aliases: {alias:?} {why}"));
     }

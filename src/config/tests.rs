@@ -235,7 +235,10 @@ fn where_specs_go_is_read_with_a_credential_of_its_own() {
     let config = parse("x", &with(whole)).unwrap();
     let publish = config.repositories[0].publish.clone().unwrap();
     assert_eq!(publish.to(), "registry.example.org:5000/astro/images");
-    assert_eq!((publish.credential.as_str(), publish.branches.as_slice()), ("push", &["main".into(), "dev".into()][..]));
+    assert_eq!(
+        (publish.credential.as_str(), publish.branches.as_slice()),
+        ("push", &["main".into(), "dev".into()][..])
+    );
     let more = format!("{whole}branches = [\"dev\"]\naliases = [\"latest\", \"{{name}}_latest\"]\n");
     let publish = parse("x", &with(&more)).unwrap().repositories[0].publish.clone().unwrap();
     assert_eq!((publish.branches.len(), publish.aliases.len()), (1, 2));
@@ -244,8 +247,14 @@ fn where_specs_go_is_read_with_a_credential_of_its_own() {
         ("publish_credential = \"push\"", "to is missing"),
         ("to = \"astro/images\"\npublish_credential = \"push\"", "to must be REGISTRY/PROJECT"),
         ("to = \"registry.example.org/a/b:c\"\npublish_credential = \"push\"", "to must be REGISTRY/PROJECT"),
-        ("to = \"https://registry.example.org/a\"\npublish_credential = \"push\"", "to must be REGISTRY/PROJECT"),
-        ("to = \"registry.example.org/a/b\"\npublish_credential = \"watch\"", "is a credential of forge \"f\" already"),
+        (
+            "to = \"https://registry.example.org/a\"\npublish_credential = \"push\"",
+            "to must be REGISTRY/PROJECT",
+        ),
+        (
+            "to = \"registry.example.org/a/b\"\npublish_credential = \"watch\"",
+            "is a credential of forge \"f\" already",
+        ),
         ("to = \"registry.example.org/a/b\"\npublish_credential = \"me:s3cret\"", "the name of a file"),
         (&format!("{whole}branches = [\"mian\"]"), "is none of the branches that are watched"),
         (&format!("{whole}aliases = [\"a b\"]"), "cannot be a tag"),

@@ -50,7 +50,9 @@ pub enum Uninstallable {
     #[error("it asks for what installing does not do:\n  {}", .0.join("\n  "))]
     Refused(Vec<String>),
     /// It has no name that a kernel can have.
-    #[error("{0:?} cannot be the name of a kernel: letters, digits, `.`, `_` and `-`; give another with --name")]
+    #[error(
+        "{0:?} cannot be the name of a kernel: letters, digits, `.`, `_` and `-`; give another with --name"
+    )]
     Name(String),
     /// Its kernel would hide Jupyter's own.
     #[error("a kernel named {0} would take the place of Jupyter's own; give another with --name")]
@@ -63,9 +65,7 @@ impl Installation {
         check_origin(spec, allowed)?;
         let mut refused = Vec::new();
         let (python, kernel) = match &spec.environment {
-            Environment::Python { version, kernel_name } => {
-                (version.text.clone(), kernel_name.text.as_str())
-            }
+            Environment::Python { version, kernel_name } => (version.text.clone(), kernel_name.text.as_str()),
             _ => {
                 refused.push("an environment that is made of another file by mamba".to_owned());
                 (String::new(), "")
@@ -132,7 +132,9 @@ fn check_origin(spec: &Spec, allowed: Allowed) -> Result<(), Uninstallable> {
     }
     match locked(spec) {
         Some(_) => Ok(()),
-        None => unproven("it is not curated: it has no out.pip_compiler_output. `docent spec curate` makes one"),
+        None => {
+            unproven("it is not curated: it has no out.pip_compiler_output. `docent spec curate` makes one")
+        }
     }
 }
 
@@ -244,8 +246,11 @@ fn mamba(spec: &Spec, refused: &mut Vec<String>) -> Vec<String> {
     let found = found.into_iter().flat_map(|list| list.items());
     let found = found.filter_map(|item| Some(item.scalar()?.text.clone()));
     let packages = &spec.packages;
-    let all: Vec<String> =
-        written(&packages.common_mamba).into_iter().chain(written(&packages.extra_mamba)).chain(found).collect();
+    let all: Vec<String> = written(&packages.common_mamba)
+        .into_iter()
+        .chain(written(&packages.extra_mamba))
+        .chain(found)
+        .collect();
     let fits = |sign: char| sign.is_ascii_alphanumeric() || "._-<>=!~,*| ".contains(sign);
     let mut wanted = Vec::new();
     for line in all.iter().map(|line| line.split(" #").next().unwrap_or_default().trim()) {

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::image_name::{NameError, Tag};
+use super::image_name::{NameError, SPEC_PREFIX, Tag};
 use super::run::{Phase, Run};
 use super::verdict::Verdict;
 
@@ -26,6 +26,12 @@ impl PublishPolicy {
     /// The tags that are moved to an image of this name.
     pub fn aliases_of(&self, name: &str) -> Result<Vec<Tag>, NameError> {
         self.aliases.iter().map(|alias| Tag::new(alias.replace(NAME, name))).collect()
+    }
+
+    /// What brings the last spec of a name, whichever number it will have. A name that can be no tag has none.
+    pub fn pull_command(&self, artifact_name: &str) -> Option<String> {
+        let name = Tag::new(format!("{SPEC_PREFIX}{artifact_name}")).ok()?;
+        Some(format!("docent spec pull '{}:{name}_*'", self.to))
     }
 }
 
@@ -113,7 +119,10 @@ impl Publishing {
 }
 
 /// Where a run publishes its curated spec, or why it does not.
-pub fn destination<'a>(run: &Run, publish: Option<&'a PublishPolicy>) -> Result<&'a PublishPolicy, &'static str> {
+pub fn destination<'a>(
+    run: &Run,
+    publish: Option<&'a PublishPolicy>,
+) -> Result<&'a PublishPolicy, &'static str> {
     let publish = publish.ok_or("its repository publishes nothing")?;
     let request = &run.request;
     let branch = request.branch().ok_or("it is no run of a branch")?;

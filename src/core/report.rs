@@ -7,6 +7,7 @@ use super::baseline::{self, Class};
 use super::ledger::{Entry, Fate};
 use super::neutral;
 use super::outcome::{Outcome, TestResult};
+use super::publishing::PublishPolicy;
 use super::run::{Attempt, Phase, Run, TierRun, Trigger};
 use super::time::{for_people, length_for_people};
 use super::verdict::Verdict;
@@ -34,6 +35,8 @@ pub struct View<'a> {
     pub public_url: Option<&'a str>,
     /// How an offer is accepted: `!accept`.
     pub accept: &'a str,
+    /// Where its repository publishes what is on a branch.
+    pub publish: Option<&'a PublishPolicy>,
 }
 
 /// The short form of what is told about a run.
@@ -235,11 +238,14 @@ fn write_curated(text: &mut String, view: &View<'_>, run: &Run) {
     let page = page_of(view, run).map(|page| format!(": [download]({page}/artifacts/{})", curated.digest));
     let _ =
         writeln!(text, "\nSpec {spec} is curated as {name}, sha256 `{digest}`{}", page.unwrap_or_default());
-    let Some(publishing) = &run.publishing else { return };
-    let _ = writeln!(text, "\nIt is {}", neutral::inline(&publishing.line(), 500));
-    if let Some(image) = publishing.image() {
-        let _ = writeln!(text, "\n```sh\n{}\n```", image.pull_command());
-    }
+    let Some(publish) = view.publish else { return };
+    let branches: Vec<String> = publish.branches.iter().map(|branch| neutral::path(branch)).collect();
+    let Some(command) = publish.pull_command(&curation.artifact_name) else { return };
+    let _ = writeln!(
+        text,
+        "\nA pull request publishes nothing. Once this has passed on {} too, it can be had by\n\n```sh\n{command}\n```",
+        branches.join(" or ")
+    );
 }
 
 fn write_tiers(text: &mut String, run: &Run) {

@@ -35,9 +35,11 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
 
         let spec = self.curated_bytes(&run).await?;
         let name = run.plan.as_ref().and_then(|plan| plan.curation.as_ref());
-        let name = name.map(|curation| format!("{SPEC_PREFIX}{}", curation.artifact_name)).unwrap_or_default();
+        let name =
+            name.map(|curation| format!("{SPEC_PREFIX}{}", curation.artifact_name)).unwrap_or_default();
         let unfit = |error: NameError| ours(error.to_string());
-        let (name, aliases) = (Tag::new(name.as_str()).map_err(unfit)?, publish.aliases_of(&name).map_err(unfit)?);
+        let (name, aliases) =
+            (Tag::new(name.as_str()).map_err(unfit)?, publish.aliases_of(&name).map_err(unfit)?);
         // No annotation says which commit or run it was: the same spec is the same image, whoever publishes it.
         let image = build(&spec, &BTreeMap::from([title()]))?;
         let published = registry.publish(&image, &name).await?;

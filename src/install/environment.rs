@@ -30,7 +30,8 @@ const ASIDE: [&str; 11] = [
     "UV_SYSTEM_PYTHON",
     "UV_PROJECT_ENVIRONMENT",
 ];
-const NO_BUILDS: &str = " (packages are taken as wheels only, because building one runs its code; --allow-builds lifts this)";
+const NO_BUILDS: &str =
+    " (packages are taken as wheels only, because building one runs its code; --allow-builds lifts this)";
 
 /// How an environment is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,13 +108,16 @@ fn on(path: Option<&OsStr>, name: &str) -> Option<PathBuf> {
 
 /// Pins are for one version of Python, so no other will do.
 fn check_version(python: &Path, wanted: &str) -> Result<(), InstallError> {
-    let told = Command::new(python).args(["-I", "-S", "-c", "import sys; print('%d.%d.%d' % sys.version_info[:3])"]).output();
+    let told = Command::new(python)
+        .args(["-I", "-S", "-c", "import sys; print('%d.%d.%d' % sys.version_info[:3])"])
+        .output();
     let told = told.map_err(io(python))?;
     let version = String::from_utf8_lossy(&told.stdout).trim().to_owned();
     if told.status.success() && (version == wanted || version.starts_with(&format!("{wanted}."))) {
         return Ok(());
     }
-    let version = if version.is_empty() { "no Python that runs".to_owned() } else { format!("Python {version}") };
+    let version =
+        if version.is_empty() { "no Python that runs".to_owned() } else { format!("Python {version}") };
     Err(InstallError::Missing(format!("{} is {version}; the spec wants Python {wanted}", python.display())))
 }
 
@@ -193,7 +197,14 @@ impl Run<'_> {
             }
             Means::Micromamba { micromamba } => {
                 command = Command::new(micromamba);
-                command.args(["create", "--yes", "--no-rc", "--override-channels", "--channel", "conda-forge"]);
+                command.args([
+                    "create",
+                    "--yes",
+                    "--no-rc",
+                    "--override-channels",
+                    "--channel",
+                    "conda-forge",
+                ]);
                 command.arg("--prefix").arg(environment).arg(format!("python={}", plan.python)).arg("pip");
                 command.args(&plan.mamba);
             }

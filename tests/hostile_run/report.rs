@@ -15,7 +15,8 @@ use docent::core::world::Pull;
 pub fn names(tier: &str, tests: Vec<TestResult>) {
     let pull = pull();
     let run = run(&pull, tier, tests.clone());
-    let view = View { pull: &pull, comments: &[], runs: &[run], public_url: None, accept: "!accept" };
+    let view =
+        View { pull: &pull, comments: &[], runs: &[run], public_url: None, accept: "!accept", publish: None };
     let comment = report::comment(&view, "docent-test", 65_536);
     for test in tests.iter().filter(|test| test.outcome.is_bad()) {
         let head = format!("#### ✘ {} — {}\n\nTier {tier}", neutral::path(&test.name), test.outcome.words());

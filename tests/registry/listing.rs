@@ -24,10 +24,12 @@ const TAGS: [&str; 11] = [
 
 /// Asks the original: what a pattern lists, and what a short name means.
 const JUDGE: &str = "
-import json, sys
+import json, logging, sys
 from nb_wrangler.registry import RegistryManager
 tags, lists, names = json.loads(sys.argv[1])
 class Judge(RegistryManager):
+    def __init__(self):
+        self.logger = logging.getLogger('judge')
     def _list_tags(self, registry, project):
         return list(tags)
 judge = Judge()
@@ -45,7 +47,18 @@ async fn the_original_lists_and_means_the_same() {
     let Some(server) = RegistryServer::start(false).await else { return };
     let Some(wrangler) = support::wrangler() else { return };
     fill(&open(&server, None)).await;
-    let lists = ["*", "Roman*", "Roman", "RomanNexus*dev*", "_40", "*_1", "TIKE*_?", "nbs_R*", "Roman*_1?", "nothing"];
+    let lists = [
+        "*",
+        "Roman*",
+        "Roman",
+        "RomanNexus*dev*",
+        "_40",
+        "*_1",
+        "TIKE*_?",
+        "nbs_R*",
+        "Roman*_1?",
+        "nothing",
+    ];
     let names = ["_40", "Roman*_40", "TIKE*_1*", "RomanNexus*prod*", "images:TIKE*_3"];
     let asked = serde_json::json!([TAGS, lists, names]).to_string();
     let ran = Command::new(wrangler.with_file_name("python")).args(["-c", JUDGE, &asked]).output().unwrap();

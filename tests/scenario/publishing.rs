@@ -72,7 +72,10 @@ fn locks(stage: &Stage, compiled: &str) {
         .leaving("artifacts/lock", compiled)
         .leaving("artifacts/pip_compiler_output.txt", compiled)
         .leaving("artifacts/nb_to_imports.json", "{}")
-        .leaving("artifacts/resolution.json", r#"{"files": [{"path": "extra_pip_packages", "lines": ["numpy>=1"]}]}"#);
+        .leaving(
+            "artifacts/resolution.json",
+            r#"{"files": [{"path": "extra_pip_packages", "lines": ["numpy>=1"]}]}"#,
+        );
     stage.executor.script("lock", left);
 }
 
@@ -84,14 +87,20 @@ fn spec(stage: &Stage) -> String {
 fn push(stage: &Stage, note: &str) -> String {
     stage.let_forge_wait(2);
     let spec = spec(stage);
-    stage.forge.commit(REPOSITORY, "main", &[("nbw-spec.yaml", spec.as_bytes()), ("note.txt", note.as_bytes())])
+    stage.forge.commit(
+        REPOSITORY,
+        "main",
+        &[("nbw-spec.yaml", spec.as_bytes()), ("note.txt", note.as_bytes())],
+    )
 }
 
 /// Waits until the publishing of a run has ended.
 #[track_caller]
 fn published(stage: &Stage, run: i64) -> Publishing {
     let of = |stage: &Stage| stage.run(run).and_then(|run| run.publishing);
-    stage.until(&format!("end of the publishing of run {run}"), |stage| of(stage).is_some_and(|it| !it.is_open()));
+    stage.until(&format!("end of the publishing of run {run}"), |stage| {
+        of(stage).is_some_and(|it| !it.is_open())
+    });
     let ended = stage.run(run).unwrap();
     assert_eq!((ended.phase.word(), ended.verdict), ("COMPLETED", Some(Verdict::Pass)), "{}", tell(&ended));
     stage.expect_run(run, &tell(&ended));
@@ -138,7 +147,8 @@ fn what_a_push_has_proven_is_published_and_nothing_else_is() {
     let run = stage.run(1).unwrap();
     stage.expect_run(1, &tell(&run));
     assert!(run.curated.is_some() && run.publishing.is_none(), "{run:#?}");
-    stage.expect_comment(&["### ✔ pass", "is curated as"]);
+    let pull = format!("docent spec pull '{}/astro/images:{NAME}_*'", server.address);
+    stage.expect_comment(&["### ✔ pass", "is curated as", "Once this has passed on `main` too", &pull]);
     assert_eq!(tags(), Vec::<String>::new());
 
     let sha = push(&stage, "one");
@@ -177,7 +187,12 @@ fn what_a_push_has_proven_is_published_and_nothing_else_is() {
     stage.until("end of run 5", |stage| stage.run(5).is_some_and(|run| run.phase.is_ended()));
     let failed = stage.run(5).unwrap();
     stage.expect_run(5, &tell(&failed));
-    assert_eq!((failed.verdict == Some(Verdict::Pass), &failed.publishing), (false, &None), "{}", tell(&failed));
+    assert_eq!(
+        (failed.verdict == Some(Verdict::Pass), &failed.publishing),
+        (false, &None),
+        "{}",
+        tell(&failed)
+    );
     assert_eq!(tags().len(), 3);
 
     // The credential went to the registry, and nowhere else.
@@ -224,10 +239,15 @@ fn a_registry_that_refuses_is_docents_trouble_and_no_failure() {
     let publishing = published(&stage, 1);
     let Some(PublishingEnd::Errored { why }) = &publishing.end else { panic!("{publishing:?}") };
     assert!(why.contains("read-only") && why.contains("needs the right") && !why.contains('\u{1b}'), "{why}");
-    assert!(registry.tags().is_empty() && registry.count(&Method::POST, "uploads") == 1, "a no is not asked again");
+    assert!(
+        registry.tags().is_empty() && registry.count(&Method::POST, "uploads") == 1,
+        "a no is not asked again"
+    );
     stage.until("status that tells", |stage| {
         let told = stage.forge.statuses(REPOSITORY, &sha).pop();
-        told.is_some_and(|status| status.state == "success" && status.description.ends_with("; publishing errored"))
+        told.is_some_and(|status| {
+            status.state == "success" && status.description.ends_with("; publishing errored")
+        })
     });
     assert!(stage.run(1).unwrap().curated.is_some(), "what was proven is kept");
     stage.end();

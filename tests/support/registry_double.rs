@@ -131,7 +131,9 @@ impl Inner {
             }
             "GET" | "HEAD" if path.contains("/blobs/") => found(blobs.get(&last)),
             "GET" | "HEAD" => found(manifests.get(&last)),
-            "POST" => (StatusCode::ACCEPTED, [("Location", "/v2/astro/images/blobs/uploads/1")]).into_response(),
+            "POST" => {
+                (StatusCode::ACCEPTED, [("Location", "/v2/astro/images/blobs/uploads/1")]).into_response()
+            }
             "PUT" if path.contains("/blobs/") => {
                 assert!(query.contains("digest=sha256"), "{query}");
                 blobs.insert(digest(&body), body);

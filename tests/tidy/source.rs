@@ -8,7 +8,19 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 /// neighbours never meet. `demo` is an outside thing made of docent's own parts, so it stands above all but `cli`.
 const FLOORS: &[&[&str]] = &[
     &["core"],
-    &["config", "recipes", "secrets", "clock", "telemetry", "git", "forge", "executor", "store", "publish", "install"],
+    &[
+        "config",
+        "recipes",
+        "secrets",
+        "clock",
+        "telemetry",
+        "git",
+        "forge",
+        "executor",
+        "store",
+        "publish",
+        "install",
+    ],
     &["daemon", "web"],
     &["demo"],
     &["cli"],

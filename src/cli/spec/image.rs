@@ -14,7 +14,8 @@ use crate::config;
 use crate::core::curated::spec_tag;
 use crate::core::image_name::{Home, NameError, Tag, Wanted, Which};
 use crate::publish::{
-    Access, Credential, Found, MAX_SPEC, Place, PublishError, PublishErrorKind, Registry, SPEC_PATH, build, title,
+    Access, Credential, Found, MAX_SPEC, Place, PublishError, PublishErrorKind, Registry, SPEC_PATH, build,
+    title,
 };
 use crate::secrets::Secrets;
 

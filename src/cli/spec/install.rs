@@ -62,7 +62,8 @@ pub async fn carry_out(config: Option<&Path>, arguments: &Install) -> Result<Exi
     let place = arguments.place()?;
     let python = arguments.python.as_deref().map(std::path::absolute).transpose()?;
     let path = std::env::var_os("PATH");
-    let tools = Tools::find(&plan, path.as_deref(), python.as_deref(), arguments.allow_builds).map_err(trouble)?;
+    let tools =
+        Tools::find(&plan, path.as_deref(), python.as_deref(), arguments.allow_builds).map_err(trouble)?;
     if matches!(tools.means, Means::Micromamba { .. }) {
         say("conda packages by micromamba, a way that docent's own tests have not gone");
     }
@@ -78,7 +79,8 @@ impl Install {
     /// What people call the spec, and its bytes. A name that can be that of a file is one.
     async fn text(&self, config: Option<&Path>) -> Result<(String, Vec<u8>), Trouble> {
         let file = Path::new(&self.spec);
-        let is_path = self.spec.starts_with(['.', '/']) || [".yaml", ".yml"].iter().any(|end| self.spec.ends_with(end));
+        let is_path =
+            self.spec.starts_with(['.', '/']) || [".yaml", ".yml"].iter().any(|end| self.spec.ends_with(end));
         if is_path || file.is_file() {
             return Ok((self.spec.clone(), read(file)?));
         }
@@ -87,13 +89,16 @@ impl Install {
     }
 
     fn place(&self) -> Result<Place, Trouble> {
-        let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let variable =
+            |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let data = match (&self.prefix, variable("XDG_DATA_HOME"), variable("HOME")) {
             (Some(prefix), _, _) => std::path::absolute(prefix)?.join("share"),
             (None, Some(data), _) if data.is_absolute() => data,
             (None, _, Some(home)) => home.join(".local/share"),
             (None, _, None) => {
-                return Err(Trouble::Usage("there is no HOME to install into: name a folder with --prefix".into()));
+                return Err(Trouble::Usage(
+                    "there is no HOME to install into: name a folder with --prefix".into(),
+                ));
             }
         };
         let jupyter = match (&self.prefix, variable("JUPYTER_DATA_DIR"), variable("HOME")) {

@@ -59,7 +59,11 @@ fn a_curated_spec_is_pins_a_kernel_and_variables() {
     let plan = plan(LOCK).unwrap();
     assert_eq!((plan.name.as_str(), plan.python.as_str()), ("alpha-1", "3.11"));
     assert!(plan.display_name.contains("(prod)") && !plan.display_name.contains('\u{1b}'), "{plan:?}");
-    let pins = ["NumPy[fast]==2.0.1 ; python_full_version < '3.13'", "ipy_kernel==1!6.29.post1+local", "six==1.16.0"];
+    let pins = [
+        "NumPy[fast]==2.0.1 ; python_full_version < '3.13'",
+        "ipy_kernel==1!6.29.post1+local",
+        "six==1.16.0",
+    ];
     assert_eq!(plan.pins, pins);
     let limits =
         ["NumPy==2.0.1 ; python_full_version < '3.13'", "ipy_kernel==1!6.29.post1+local", "six==1.16.0"];

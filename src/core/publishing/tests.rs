@@ -83,7 +83,11 @@ fn only_a_proven_run_of_a_branch_publishes() {
         ("the command line", |run| run.request.trigger = Trigger::CommandLine, "no run of a branch"),
         ("untrusted", |run| run.request.is_untrusted = true, "untrusted"),
         ("another branch", |run| run.request.trigger = push("dev"), "this branch"),
-        ("cancelled", |run| run.cancel = Some(Cancel { by: Party::Operator, why: String::new() }), "cancelled"),
+        (
+            "cancelled",
+            |run| run.cancel = Some(Cancel { by: Party::Operator, why: String::new() }),
+            "cancelled",
+        ),
         ("offered", |run| run.phase = Phase::Offered, "did not complete"),
         ("an expired offer", |run| run.phase = Phase::Expired, "did not complete"),
         ("a rejected offer", |run| run.phase = Phase::Rejected, "did not complete"),
@@ -122,6 +126,21 @@ fn baseline() -> Trigger {
     Trigger::Baseline { of: RunId(7), pull, rule: String::new() }
 }
 
+/// Its result.json is what the published schema says.
+fn check_document(run: &Run) {
+    let schema = include_str!("../../../docs/schema/result.schema.json");
+    let mut compiler = boon::Compiler::new();
+    compiler.add_resource("urn:result", serde_json::from_str(schema).unwrap()).unwrap();
+    let mut schemas = boon::Schemas::new();
+    let result = compiler.compile("urn:result", &mut schemas).unwrap();
+    let document = crate::core::result::Document::of(run, Default::default());
+    let document = serde_json::to_value(&document).unwrap();
+    assert!(document["publishing"]["to"].is_string());
+    if let Err(error) = schemas.validate(&document, result) {
+        panic!("{error}\n{document:#}");
+    }
+}
+
 #[test]
 fn an_alias_may_hold_the_name() {
     let aliases = publish().aliases_of("nbs_alpha_prod").unwrap();
@@ -134,7 +153,7 @@ fn publishing_ends_once_and_moves_neither_phase_nor_verdict() {
     let mut run = proven();
     let image = |number: u32| Image {
         reference: format!("registry.example.org/astro/images:nbs_alpha_{number}"),
-        digest: "sha256:0".into(),
+        digest: format!("sha256:{}", "0".repeat(64)),
         was_there: number == 2,
         aliases: vec![],
     };
@@ -152,6 +171,11 @@ fn publishing_ends_once_and_moves_neither_phase_nor_verdict() {
     let publishing = run.publishing.as_ref().unwrap();
     assert_eq!(publishing.line(), "already published as registry.example.org/astro/images:nbs_alpha_2");
     assert_eq!(publishing.image().unwrap().tag(), "nbs_alpha_2");
+    check_document(&before);
+    check_document(&run);
+    let mut errored = before;
+    errored.apply(&RunChange::PublishingErrored { why: "full".into() }, now).unwrap();
+    check_document(&errored);
     let again: Run = serde_json::from_str(&serde_json::to_string(&run).unwrap()).unwrap();
     assert_eq!(again, run);
     // A run of before there was publishing.

@@ -151,7 +151,10 @@ fn view(frame: Frame, run: &Run, repository: Option<&Repository>, now: Time) -> 
             _ => None,
         },
         compared: run.baseline.as_ref().map(|baseline| compared(run, baseline, commit)),
-        curated: run.curated.as_ref().map(|kept| (link::artifact(run.id, &kept.digest), Shown::line(&kept.name, NAME))),
+        curated: run
+            .curated
+            .as_ref()
+            .map(|kept| (link::artifact(run.id, &kept.digest), Shown::line(&kept.name, NAME))),
         publishing: run.publishing.as_ref().map(|publishing| Shown::line(&publishing.line(), 600)),
         pull_command: (run.publishing.as_ref())
             .and_then(|publishing| publishing.image())

@@ -1,8 +1,8 @@
 //! Publishing: after the end of a run, once, and in nobody's way.
 
 use super::*;
-use crate::core::run::TierRun;
 use crate::core::publishing::{Image, PublishPolicy, PublishingEnd};
+use crate::core::run::TierRun;
 
 const TO: &str = "registry.example.org/astro/images";
 
@@ -93,10 +93,16 @@ fn a_proven_run_of_a_push_publishes_once_and_says_so() {
 fn a_registry_that_is_not_well_is_tried_again_and_its_end_is_docents_fault() {
     let mut bench = bench();
     assert!(bench.run_of_push(1, 'b', true));
-    let fault = |is_passing| Fault { is_passing, is_the_authors: false, retry_after: Some(90), text: "full".into() };
-    let failed = |tries, is_passing| Event::ActionFailed { action: action(1), tries, fault: fault(is_passing) };
+    let fault =
+        |is_passing| Fault { is_passing, is_the_authors: false, retry_after: Some(90), text: "full".into() };
+    let failed =
+        |tries, is_passing| Event::ActionFailed { action: action(1), tries, fault: fault(is_passing) };
     let decided = bench.event(&failed(0, true));
-    assert_eq!(decided.actions[0].at, at(bench.now) + Duration::seconds(90), "not before it wants to be asked");
+    assert_eq!(
+        decided.actions[0].at,
+        at(bench.now) + Duration::seconds(90),
+        "not before it wants to be asked"
+    );
     assert!(bench.run(1).publishing.as_ref().unwrap().is_open());
     let before = (bench.run(1).phase, bench.run(1).verdict, crate::core::report::status(bench.run(1)).0);
     bench.event(&failed(300, true));
