@@ -1,4 +1,5 @@
 //! A registry in this process, which does what registries do wrong: on request, at a request, a number of times.
+#![allow(dead_code, reason = "every test program compiles all of it and uses some")]
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
