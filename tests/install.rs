@@ -367,7 +367,7 @@ fn real_kernel(desk: &Desk, python: &str, flags: &[&str]) {
     assert_eq!(run_cell(desk, cell), "1.17.0 somewhere\n");
 }
 
-/// A Python with its `venv`, and its version; nothing, said as «not run», where there is none or no index answers.
+/// A Python with its `venv`, and its version; nothing, said as «not run», where there is none. An index has to answer.
 fn python() -> Option<(PathBuf, String)> {
     let ask = "import sys, venv, ensurepip; print(sys.executable); print('%d.%d' % sys.version_info[:2])";
     let told = Command::new("python3").args(["-c", ask]).output().ok().filter(|ran| ran.status.success());
