@@ -14,10 +14,12 @@ let
   '';
   configuration = if cfg.checkConfig then checked else written;
 
-  # Every credential that a forge names.
+  # Every credential that a forge or a repository's [publish] names.
   named = lib.concatMap
     (forge: lib.filter (name: name != null) [ (forge.watch_credential or null) (forge.report_credential or null) ])
-    (cfg.settings.forge or [ ]);
+    (cfg.settings.forge or [ ])
+    ++ lib.filter (name: name != null)
+      (map (repository: repository.publish.publish_credential or null) (cfg.settings.repository or [ ]));
   missing = lib.filter (name: !(cfg.credentials ? ${name})) named;
   inStore = lib.filterAttrs (_: path: lib.hasPrefix builtins.storeDir path) cfg.credentials;
   relative = lib.filterAttrs (_: path: !(lib.hasPrefix "/" path)) cfg.credentials;

@@ -2,6 +2,7 @@
 
 mod commands;
 mod forge;
+mod publish;
 mod repository;
 
 use std::collections::BTreeSet;
@@ -80,6 +81,34 @@ pub struct RepositoryConfig {
     pub paths: Vec<String>,
     /// Who may start runs. Empty: nobody.
     pub allow: Vec<Allow>,
+    /// Where its curated specs are published.
+    pub publish: Option<PublishConfig>,
+}
+
+/// One `[repository.publish]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PublishConfig {
+    /// `registry.example.org`.
+    pub registry: String,
+    /// `astro/images`.
+    pub project: String,
+    /// Name of the publish credential.
+    pub credential: String,
+    /// Where it is named.
+    pub place: Place,
+    /// HTTP without TLS will do beyond this machine.
+    pub insecure_http: bool,
+    /// Branches whose runs publish.
+    pub branches: Vec<String>,
+    /// Tags that follow the last image.
+    pub aliases: Vec<String>,
+}
+
+impl PublishConfig {
+    /// `registry.example.org/astro/images`.
+    pub fn to(&self) -> String {
+        format!("{}/{}", self.registry, self.project)
+    }
 }
 
 /// A place where a recipe is named. Whether there is one of that name is known only when recipes are read.
@@ -238,6 +267,7 @@ fn read(source: &Source<'_>, name: &str) -> Config {
     let recipe_settings = recipe_settings(&table, &mut recipe_mentions);
     let (forges, forge_places) = forge::forges(&table);
     let repositories = repository::repositories(&table, &forges, &mut recipe_mentions, &mut warnings);
+    repository::keep_credentials_apart(source, &forges, &repositories);
     for (forge, place) in forges.iter().zip(forge_places) {
         if !repositories.iter().any(|repository| repository.forge == forge.name) {
             let text = format!("forge {:?}: no [[repository]] is watched there", forge.name);

@@ -13,6 +13,7 @@ pub mod config;
 pub mod executor;
 pub mod forge;
 pub mod git;
+pub mod install;
 pub mod publish;
 pub mod recipes;
 pub mod secrets;

@@ -91,6 +91,7 @@ fn the_module_refuses_what_would_leak_or_not_work() {
         ("credentialInStore", "in the store"),
         ("credentialRelative", "not absolute"),
         ("credentialMissing", "example-watch"),
+        ("publishMissing", "example-publish"),
         ("nowhere", "no place"),
     ] {
         let refused = systems[system]["refused"].as_array().unwrap();

@@ -38,6 +38,15 @@ in
   credentialInStore = system { enable = true; credentials.example-watch = "${builtins.storeDir}/abc-watch"; };
   credentialRelative = system { enable = true; credentials.example-watch = "watch"; };
   credentialMissing = system { enable = true; settings.forge = [ forge ]; };
+  publishMissing = system {
+    enable = true;
+    settings.forge = [ forge ];
+    settings.repository = [
+      { forge = "example"; name = "astro/notebooks"; publish = { to = "registry.example.org/astro/images"; publish_credential = "example-publish"; }; }
+      { forge = "example"; name = "astro/others"; }
+    ];
+    credentials.example-watch = watch;
+  };
   nowhere = system { enable = true; sandbox = false; };
   pathAsCredential = isRefused { enable = true; credentials.example-watch = ./stub.nix; };
   noSlots = isRefused { enable = true; settings.executor.slots = 0; };

@@ -10,11 +10,12 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::Trouble;
 use crate::clock::Clock;
-use crate::config::{self, Config, ExecutorKind, ForgeConfig};
+use crate::config::{self, Config, ExecutorKind, ForgeConfig, RepositoryConfig};
 use crate::core::index::IndexHost;
 use crate::core::mistake::lines;
 use crate::core::policy::{Policy, RepositoryPolicy};
-use crate::daemon::{Parts, Watched};
+use crate::core::publishing::PublishPolicy;
+use crate::daemon::{Parts, Registries, Watched};
 use crate::executor::any::AnyExecutor;
 use crate::executor::awaited::Awaited;
 use crate::executor::container::{self, Container};
@@ -25,6 +26,7 @@ use crate::forge::github::GitHubCredential;
 use crate::forge::http::Bounds;
 use crate::forge::{Forge, Reporter};
 use crate::git::Git;
+use crate::publish::{Access, Credential, Place, Registry};
 use crate::recipes::{Build, RecipeError, Shelf};
 use crate::secrets::Secrets;
 use crate::store::{Files, Store};
@@ -203,6 +205,22 @@ pub fn reporter(forge: &ForgeConfig, secrets: &Secrets) -> Result<Option<AnyRepo
     AnyReporter::new(&settings).map(Some).map_err(|error| Trouble::Usage(error.to_string()))
 }
 
+/// Where the curated specs of a repository go, with the credential for it, if they go anywhere.
+pub fn registry(repository: &RepositoryConfig, secrets: &Secrets) -> Result<Option<Registry>, Trouble> {
+    let Some(publish) = &repository.publish else { return Ok(None) };
+    let wrong = |error: &dyn std::fmt::Display| {
+        Trouble::Usage(format!("repository {:?}: publish: {error}", repository.name))
+    };
+    let secret = secrets.read(&publish.credential).map_err(|error| wrong(&error))?;
+    let access = Access {
+        credential: Some(Credential::read(&secret)),
+        plain_http: publish.insecure_http,
+        ..Access::default()
+    };
+    let place = Place { registry: publish.registry.clone(), repository: publish.project.clone() };
+    Registry::new(place, &access).map(Some).map_err(|error| wrong(&error))
+}
+
 /// What an operator should know of a report credential that may not say whose it is.
 pub fn unknown_account(forge: &str) -> String {
     format!(
@@ -242,6 +260,12 @@ pub async fn parts(
         };
         forges.insert(forge.name.clone(), watched);
     }
+    let mut registries = Registries::new();
+    for repository in &config.repositories {
+        if let Some(registry) = registry(repository, &secrets)? {
+            registries.insert((repository.forge.clone(), repository.name.clone()), registry);
+        }
+    }
     Ok(Parts {
         files: open_files(config)?,
         state_dir: config.state_dir.clone(),
@@ -252,6 +276,7 @@ pub async fn parts(
         shelf,
         forges,
         reporters,
+        registries,
         executor,
         git: Git::default(),
     })
@@ -294,6 +319,11 @@ fn repositories(config: &Config, forge: &str, has_reports: bool) -> BTreeMap<Str
                 branches: repository.branches.clone(),
                 paths: repository.paths.clone(),
                 has_reports,
+                publish: repository.publish.as_ref().map(|publish| PublishPolicy {
+                    to: publish.to(),
+                    branches: publish.branches.clone(),
+                    aliases: publish.aliases.clone(),
+                }),
             };
             (repository.name.clone(), policy)
         })

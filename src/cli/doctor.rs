@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use super::Trouble;
 use super::assemble;
-use crate::config::{Config, ForgeConfig};
+use crate::config::{Config, ForgeConfig, RepositoryConfig};
 use crate::core::pull::Repository;
 use crate::forge::any::probe_writes;
 use crate::forge::{Forge, Proof, Reporter};
@@ -56,6 +56,9 @@ pub async fn doctor(named: Option<&Path>, arguments: &Doctor) -> Result<ExitCode
     machine(&config, &mut findings).await;
     for forge in &config.forges {
         look_at(&config, forge, arguments.probe_writes, &mut findings).await;
+    }
+    for repository in &config.repositories {
+        look_at_registry(&config, repository, &mut findings).await;
     }
     let worst = findings.0.iter().map(|finding| finding.health).max().unwrap_or(Health::Good);
     if arguments.json {
@@ -208,6 +211,29 @@ async fn look_at(config: &Config, forge: &ForgeConfig, probe: bool, findings: &m
         Err(error) => {
             findings.add(Health::Bad, format!("forge {}: report credential", forge.name), error.to_string());
         }
+    }
+}
+
+/// Whether the registry of a repository answers to the publish credential. Nothing is written, so that it may write is not
+/// proven.
+async fn look_at_registry(config: &Config, repository: &RepositoryConfig, findings: &mut Findings) {
+    let Some(publish) = &repository.publish else { return };
+    let what = format!("repository {}: publish credential", repository.name);
+    let registry = match assemble::registry(repository, &assemble::secrets(config)) {
+        Ok(registry) => registry,
+        Err(error) => return findings.add(Health::Bad, what, error.to_string()),
+    };
+    let Some(registry) = registry else { return };
+    match registry.tags().await {
+        Ok(tags) => {
+            let how = format!(
+                "{} lets it read ({} tags); that it may write shows with the first image",
+                publish.to(),
+                tags.len()
+            );
+            findings.add(Health::Good, what, how);
+        }
+        Err(error) => findings.add(Health::Bad, what, error.to_string()),
     }
 }
 

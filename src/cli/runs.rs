@@ -124,6 +124,9 @@ async fn show(store: &Store, id: RunId, json: bool) -> Result<ExitCode, Trouble>
     if let Some(reason) = &run.reason {
         println!("  {}", neutral::plain(reason, 400));
     }
+    if let Some(publishing) = &run.publishing {
+        println!("  its curated spec is {}", neutral::plain(&publishing.line(), 600));
+    }
     for tier in &run.tiers {
         let verdict = tier.verdict.map_or("…", |verdict| verdict.word());
         println!("  {:<12} {verdict}", tier.tier.name);

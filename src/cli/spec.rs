@@ -2,6 +2,7 @@
 
 mod curate;
 mod image;
+mod install;
 mod read;
 
 use std::path::Path;
@@ -18,6 +19,8 @@ pub enum Spec {
     Read(read::ReadCommand),
     /// Lock, run and complete a spec, as docent would for a pull request.
     Curate(curate::Curate),
+    /// Make the environment of a curated spec here, and register its kernel.
+    Install(install::Install),
     #[command(flatten)]
     Image(image::ImageCommand),
 }
@@ -27,6 +30,7 @@ pub async fn spec(config: Option<&Path>, command: &Spec) -> Result<ExitCode, Tro
     match command {
         Spec::Read(command) => read::carry_out(command),
         Spec::Curate(arguments) => curate::curate(config, arguments).await,
+        Spec::Install(arguments) => install::carry_out(config, arguments).await,
         Spec::Image(command) => image::image(config, command).await,
     }
 }

@@ -128,7 +128,8 @@ fn app(table: &Table<'_, '_, '_>, kind: Option<ForgeKind>) -> Option<(u64, u64)>
     app.zip(installation)
 }
 
-fn credential(table: &Table<'_, '_, '_>, key: &str) -> Option<String> {
+/// The name of a credential.
+pub(super) fn credential(table: &Table<'_, '_, '_>, key: &str) -> Option<String> {
     let name = table.text(key)?;
     if is_plain(&name) {
         return Some(name);

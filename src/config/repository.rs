@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use super::publish::publish;
 use super::{ForgeConfig, RecipeMention, RepositoryConfig};
 use crate::core::mistake::{Mistake, did_you_mean};
 use crate::core::policy::Allow;
 use crate::core::pull::Permission;
-use crate::core::reader::Table;
+use crate::core::reader::{Source, Table};
 use crate::core::select::pattern;
 
 /// All repositories. Recipes that they name and what is seldom meant are added to the lists.
@@ -49,17 +50,39 @@ pub(super) fn repositories(
             let text = format!("{what}: nobody may start runs: its allow list is empty");
             warnings.push(Mistake::new(table.place("allow"), text));
         }
+        let branches = branches(&table);
+        let publish = publish(&table, &what, &branches);
         repositories.push(RepositoryConfig {
             forge,
             name,
             recipe,
-            branches: branches(&table),
+            branches,
             paths: paths(&table),
             allow: allow.unwrap_or_default(),
+            publish,
         });
         table.close();
     }
     repositories
+}
+
+/// What reads, what reports and what publishes are three credentials: each can do one thing, so each loss is a small one.
+pub(super) fn keep_credentials_apart(
+    source: &Source<'_>,
+    forges: &[ForgeConfig],
+    repositories: &[RepositoryConfig],
+) {
+    for publish in repositories.iter().filter_map(|repository| repository.publish.as_ref()) {
+        let is_it = |name: &Option<String>| name.as_ref() == Some(&publish.credential);
+        let of = |forge: &&ForgeConfig| is_it(&forge.watch_credential) || is_it(&forge.report_credential);
+        if let Some(forge) = forges.iter().find(of) {
+            let text = format!(
+                "publish_credential {:?} is a credential of forge {:?} already: what publishes must be able to do nothing else",
+                publish.credential, forge.name
+            );
+            source.foreign(Mistake::new(publish.place.clone(), text));
+        }
+    }
 }
 
 fn is_owner_and_name(name: &str) -> bool {

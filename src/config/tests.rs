@@ -224,3 +224,48 @@ proptest::proptest! {
         }
     }
 }
+
+const PUBLISH: &str = "[[repository]]\nforge = \"f\"\nname = \"a/b\"\nallow = [\"m:1\"]\nbranches = [\"main\", \"dev\"]\n\
+    [repository.publish]\n";
+
+#[test]
+fn where_specs_go_is_read_with_a_credential_of_its_own() {
+    let with = |text: &str| format!("{FORGE}watch_credential = \"watch\"\n{PUBLISH}{text}");
+    let whole = "to = \"registry.example.org:5000/astro/images\"\npublish_credential = \"push\"\n";
+    let config = parse("x", &with(whole)).unwrap();
+    let publish = config.repositories[0].publish.clone().unwrap();
+    assert_eq!(publish.to(), "registry.example.org:5000/astro/images");
+    assert_eq!(
+        (publish.credential.as_str(), publish.branches.as_slice()),
+        ("push", &["main".into(), "dev".into()][..])
+    );
+    let more = format!("{whole}branches = [\"dev\"]\naliases = [\"latest\", \"{{name}}_latest\"]\n");
+    let publish = parse("x", &with(&more)).unwrap().repositories[0].publish.clone().unwrap();
+    assert_eq!((publish.branches.len(), publish.aliases.len()), (1, 2));
+    for (text, wanted) in [
+        ("to = \"registry.example.org/a/b\"", "publish_credential is missing"),
+        ("publish_credential = \"push\"", "to is missing"),
+        ("to = \"astro/images\"\npublish_credential = \"push\"", "to must be REGISTRY/PROJECT"),
+        ("to = \"registry.example.org/a/b:c\"\npublish_credential = \"push\"", "to must be REGISTRY/PROJECT"),
+        (
+            "to = \"https://registry.example.org/a\"\npublish_credential = \"push\"",
+            "to must be REGISTRY/PROJECT",
+        ),
+        (
+            "to = \"registry.example.org/a/b\"\npublish_credential = \"watch\"",
+            "is a credential of forge \"f\" already",
+        ),
+        ("to = \"registry.example.org/a/b\"\npublish_credential = \"me:s3cret\"", "the name of a file"),
+        (&format!("{whole}branches = [\"mian\"]"), "is none of the branches that are watched"),
+        (&format!("{whole}aliases = [\"a b\"]"), "cannot be a tag"),
+        (&format!("{whole}aliases = [\"{{name}}_3\"]"), "is what images of runs are called"),
+        (&format!("{whole}aliases = [\"nbs_x\"]"), "is what images of runs are called"),
+        (&format!("{whole}password = \"x\""), "unknown key \"password\""),
+    ] {
+        let told = mistakes(&with(text));
+        assert!(told.len() == 1 && told[0].contains(wanted), "{text}: {told:?}");
+        assert!(!told[0].contains("s3cret"));
+    }
+    let unwatched = with(whole).replace("branches = [\"main\", \"dev\"]\n", "");
+    assert!(mistakes(&unwatched)[0].contains("only runs of watched branches"), "{:?}", mistakes(&unwatched));
+}

@@ -22,6 +22,8 @@ pub enum Action {
     Stop { run: RunId },
     /// Tear down everything of a run.
     Release { run: RunId },
+    /// Publish the curated spec of a run to that registry and repository.
+    Publish { run: RunId, to: String },
     /// Remove the environment that a run has made.
     DropEnvironment { run: RunId },
     /// Bring the comment of a pull request up to date.
@@ -41,6 +43,7 @@ impl Action {
             Self::LookUpBase { run } => format!("base/{run}"),
             Self::Stop { run } => format!("stop/{run}"),
             Self::Release { run } => format!("release/{run}"),
+            Self::Publish { run, .. } => format!("publish/{run}"),
             Self::DropEnvironment { run } => format!("environment/{run}"),
             Self::Report { pull } => format!("report/{pull}"),
             Self::SetStatus { run } => format!("status/{run}"),
@@ -48,13 +51,23 @@ impl Action {
     }
 
     /// Actions of one lane are done one after the other, in the order in which they were asked for: a `!cancel` must not
-    /// overtake the `!testme` before it.
-    pub fn lane(&self) -> Option<PullId> {
+    /// overtake the `!testme` before it, and of two runs that publish to one place each finds what the other has left there.
+    pub fn lane(&self) -> Option<Lane> {
         match self {
             Self::Examine { comment, pull } => {
-                Some(PullId { repository: comment.repository.clone(), number: *pull })
+                Some(Lane::Comments(PullId { repository: comment.repository.clone(), number: *pull }))
             }
+            Self::Publish { to, .. } => Some(Lane::Images(to.clone())),
             _ => None,
         }
     }
+}
+
+/// What is done one after the other.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Lane {
+    /// Comments of a pull request.
+    Comments(PullId),
+    /// Images of a repository in a registry.
+    Images(String),
 }

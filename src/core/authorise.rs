@@ -191,6 +191,7 @@ mod tests {
             branches: vec![],
             paths: vec![],
             has_reports: true,
+            publish: None,
         };
         let mira = Actor { number: 1042, login: "mira".into(), is_bot: false };
         let asked = |permission, teams: &[&str]| Examination {

@@ -14,12 +14,15 @@ pub enum Retry {
 }
 
 /// The rule: doubling from 2 s up to 5 min, never before the other side's own time. What tears down is tried for ever, because
-/// nothing may be left behind; what reports or
+/// nothing may be left behind; what reports, publishes or
 /// looks at a push is tried for about a day; what a person waits for, for about ten minutes.
 pub fn after(action: &Action, tries: u32, fault: &Fault) -> Retry {
     let most = match action {
         Action::Release { .. } | Action::Stop { .. } | Action::DropEnvironment { .. } => u32::MAX,
-        Action::Report { .. } | Action::SetStatus { .. } | Action::Compare { .. } => 300,
+        Action::Report { .. }
+        | Action::SetStatus { .. }
+        | Action::Compare { .. }
+        | Action::Publish { .. } => 300,
         Action::Examine { .. } | Action::Prepare { .. } | Action::LookUpBase { .. } => 9,
         Action::Execute { .. } => 5,
     };

@@ -6,6 +6,7 @@
 mod baseline;
 mod command;
 mod environments;
+mod publishing;
 mod reporting;
 mod running;
 mod schedule;
@@ -77,7 +78,11 @@ pub fn decide(world: &World, event: &Event, policy: &Policy, now: Time) -> Decis
             deciding.run(*run, RunChange::Bundled { bundle: bundle.clone() });
         }
         Event::BaseLookedUp { run, evidence, .. } => deciding.base_looked_up(*run, evidence),
-        Event::Released { run } => deciding.run(*run, RunChange::Released),
+        Event::Released { run } => {
+            deciding.run(*run, RunChange::Released);
+            deciding.publish(*run);
+        }
+        Event::Published { run, image } => deciding.published(*run, image),
         Event::Reported { pull, comment, digest } => deciding.reported(pull, *comment, digest),
         Event::StatusSet { .. } | Event::Settled { .. } => {}
         Event::ActionFailed { action, tries, fault } => deciding.action_failed(action, *tries, fault),
@@ -198,6 +203,7 @@ impl Deciding<'_> {
             Action::Prepare { run } => self.preparation_failed(*run, fault),
             Action::Compare { line, after, .. } => self.not_compared(line, after, fault),
             Action::LookUpBase { run } => self.base_not_looked_up(*run, fault),
+            Action::Publish { run, .. } => self.not_published(*run, fault),
             Action::Execute { attempt } => self.attempt_errored(attempt, &fault.text),
             Action::Report { .. }
             | Action::SetStatus { .. }

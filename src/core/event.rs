@@ -8,6 +8,7 @@ use super::id::{AttemptId, BranchId, CommentId, Line, PullId, RunId, Sha};
 use super::lock::LockChanges;
 use super::outcome::{Ending, TestResult};
 use super::plan::Plan;
+use super::publishing::Image;
 use super::pull::{Comment, Examination, PullRequest};
 use super::run::{Kept, RecipeUse, Request};
 use super::time::Time;
@@ -66,6 +67,8 @@ pub enum Event {
     Bundled { run: RunId, bundle: Kept },
     /// Nothing of a run is left but its results.
     Released { run: RunId },
+    /// The curated spec of a run is in a registry.
+    Published { run: RunId, image: Image },
     /// The report of a pull request is on the forge.
     Reported { pull: PullId, comment: u64, digest: String },
     /// The status of a run is on the forge.
@@ -124,6 +127,7 @@ impl Event {
             | Self::LockCompared { run, .. }
             | Self::Bundled { run, .. }
             | Self::Released { run }
+            | Self::Published { run, .. }
             | Self::StatusSet { run }
             | Self::Settled { run } => run_of(*run),
             Self::AttemptStarted { attempt } | Self::AttemptEnded { attempt, .. } => run_of(attempt.run),
@@ -137,6 +141,7 @@ impl Event {
                 | Action::LookUpBase { run }
                 | Action::Stop { run }
                 | Action::Release { run }
+                | Action::Publish { run, .. }
                 | Action::DropEnvironment { run }
                 | Action::SetStatus { run } => run_of(*run),
             },
@@ -166,6 +171,7 @@ impl Event {
             Self::LockCompared { .. } => "lock_compared",
             Self::Bundled { .. } => "bundled",
             Self::Released { .. } => "released",
+            Self::Published { .. } => "published",
             Self::Reported { .. } => "reported",
             Self::StatusSet { .. } => "status_set",
             Self::Settled { .. } => "settled",

@@ -23,11 +23,13 @@ pub mod curated;
 pub mod curation;
 pub mod environment;
 pub mod image_name;
+pub mod installation;
 pub mod lock;
 pub mod meaning;
 
 pub mod notebook;
 pub mod plan;
+pub mod publishing;
 pub mod reuse;
 pub mod run;
 pub mod select;

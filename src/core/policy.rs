@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::command::Grammar;
 use super::id::RepositoryId;
+use super::publishing::PublishPolicy;
 use super::pull::Permission;
 use super::recipe::Recipes;
 use super::spec::policy::SpecPolicy;
@@ -38,6 +39,8 @@ pub struct RepositoryPolicy {
     pub paths: Vec<String>,
     /// There is a report credential for its forge.
     pub has_reports: bool,
+    /// Where its curated specs are published; none: nowhere.
+    pub publish: Option<PublishPolicy>,
 }
 
 /// What holds for this docent.

@@ -15,6 +15,7 @@ use std::fmt::Write as _;
 
 use super::ledger::Entry;
 use super::neutral;
+use super::publishing::PublishPolicy;
 use super::run::{Phase, Run};
 use super::time::length_for_people;
 use super::world::Pull;
@@ -39,6 +40,8 @@ pub struct View<'a> {
     pub clone_url: Option<&'a str>,
     /// How an offer is accepted: `!accept`.
     pub accept: &'a str,
+    /// Where its repository publishes what is on a branch.
+    pub publish: Option<&'a PublishPolicy>,
 }
 
 /// The comment on a pull request, at most `limit` characters. `hidden` is the marker by which docent finds it again.

@@ -11,6 +11,7 @@ use super::curation::Source;
 use super::id::{BranchId, CommentId, PullId};
 use super::lock::LockChanges;
 use super::outcome::{Outcome, TestResult};
+use super::publishing::{Publishing, PublishingEnd};
 use super::recipe::{AlreadyFailing, Environment, Limits, Network};
 use super::run::{Attempt, Kept, Party, PhaseEntered, RecipeUse, Run, TierRun, Trigger};
 use super::time::Time;
@@ -68,6 +69,8 @@ pub struct Document<'a> {
     lock_changes: Option<&'a LockChanges>,
     /// What repeats it elsewhere, where something was not good.
     bundle: Option<&'a Kept>,
+    /// What became of its curated spec, where that is published.
+    publishing: Option<Publication<'a>>,
     reproduce: String,
 }
 
@@ -78,6 +81,17 @@ struct SpecUse<'a> {
     artifact_name: &'a str,
     repositories: &'a [Source],
     curated: Option<&'a Kept>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct Publication<'a> {
+    to: &'a str,
+    state: &'static str,
+    reference: Option<&'a str>,
+    digest: Option<&'a str>,
+    was_there: Option<bool>,
+    aliases: &'a [String],
+    reason: Option<&'a str>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -213,6 +227,7 @@ impl<'a> Document<'a> {
             baseline: run.baseline.as_ref().map(|baseline| compared(run, baseline)),
             lock_changes: run.lock_changes.as_ref(),
             bundle: run.bundle.as_ref(),
+            publishing: run.publishing.as_ref().map(publication),
             reproduce: reproduce(run, origin, None),
         }
     }
@@ -248,6 +263,26 @@ fn compared<'a>(run: &Run, baseline: &'a Baseline) -> Compared<'a> {
         already_failing: baseline.already_failing,
         is_let_pass: baseline::is_let_pass(run),
         note: baseline.note.as_deref(),
+    }
+}
+
+fn publication(publishing: &Publishing) -> Publication<'_> {
+    let image = publishing.image();
+    Publication {
+        to: &publishing.to,
+        state: match &publishing.end {
+            None => "open",
+            Some(PublishingEnd::Published(_)) => "published",
+            Some(PublishingEnd::Errored { .. }) => "errored",
+        },
+        reference: image.map(|image| image.reference.as_str()),
+        digest: image.map(|image| image.digest.as_str()),
+        was_there: image.map(|image| image.was_there),
+        aliases: image.map(|image| image.aliases.as_slice()).unwrap_or_default(),
+        reason: match &publishing.end {
+            Some(PublishingEnd::Errored { why }) => Some(why),
+            _ => None,
+        },
     }
 }
 

@@ -10,6 +10,7 @@ use super::id::{AttemptId, BranchId, CommentId, PullId, RepositoryId, RunId, Sha
 use super::lock::LockChanges;
 use super::outcome::{Outcome, TestResult};
 use super::plan::Plan;
+use super::publishing::{Image, Publishing, PublishingEnd};
 use super::pull::Actor;
 use super::recipe::{AlreadyFailing, Tier};
 use super::time::Time;
@@ -330,6 +331,9 @@ pub struct Run {
     /// Runs that wait for what this one says of their base.
     #[serde(default)]
     pub awaited_by: Vec<Waiter>,
+    /// The publishing of its curated spec, where it is published.
+    #[serde(default)]
+    pub publishing: Option<Publishing>,
 }
 
 /// What happens to a run. Past tense: it is recorded when it has happened.
@@ -387,6 +391,12 @@ pub enum RunChange {
     Awaited { by: Vec<Waiter> },
     /// Nothing of it is left but its results.
     Released,
+    /// Its curated spec is to be published there.
+    PublishingBegun { to: String },
+    /// Its curated spec is published: a remark, as all of these are.
+    Published { image: Image },
+    /// Its curated spec could not be published.
+    PublishingErrored { why: String },
 }
 
 /// A change that cannot happen in this phase: a defect of docent, reported and refused, never applied.
@@ -427,6 +437,7 @@ impl Run {
             reason: None,
             baseline: None,
             awaited_by: Vec::new(),
+            publishing: None,
         }
     }
 
@@ -469,6 +480,12 @@ impl Run {
             (Releasing, C::Released) if self.cancel.is_some() => Cancelled,
             (Releasing, C::Released) if self.verdict == Some(Verdict::Unverified) => Failed,
             (Releasing, C::Released) => Completed,
+            (Completed, C::PublishingBegun { .. }) if self.publishing.is_none() => Completed,
+            (Completed, C::Published { .. } | C::PublishingErrored { .. })
+                if self.publishing.as_ref().is_some_and(|publishing| publishing.is_open()) =>
+            {
+                Completed
+            }
             _ => return Err(illegal()),
         })
     }
@@ -567,6 +584,13 @@ impl Run {
                 }
             }
             RunChange::Awaited { by } => self.awaited_by.clone_from(by),
+            RunChange::PublishingBegun { to } => {
+                self.publishing = Some(Publishing { to: to.clone(), end: None });
+            }
+            RunChange::Published { image } => self.end_publishing(PublishingEnd::Published(image.clone())),
+            RunChange::PublishingErrored { why } => {
+                self.end_publishing(PublishingEnd::Errored { why: why.clone() });
+            }
             RunChange::Queued | RunChange::Released => {}
         }
         // What is remarked on a run that has ended does not end it again.
@@ -574,6 +598,12 @@ impl Run {
             self.ended_at = Some(at);
         }
         Ok(())
+    }
+
+    fn end_publishing(&mut self, end: PublishingEnd) {
+        if let Some(publishing) = &mut self.publishing {
+            publishing.end = Some(end);
+        }
     }
 
     /// The tier of that name.

@@ -12,6 +12,7 @@ mod execute;
 mod locks;
 mod poll;
 mod prepare;
+mod publish;
 mod recover;
 mod refdata;
 mod results;
@@ -36,6 +37,7 @@ use crate::recipes::Shelf;
 use crate::store::{Files, Store, StoreError};
 
 pub use poll::{Enrolment, NotStarted};
+pub use publish::Registries;
 
 /// A forge to watch.
 pub struct Watched<F> {
@@ -69,6 +71,8 @@ pub struct Parts<F, R, E> {
     pub forges: BTreeMap<String, Watched<F>>,
     /// Report clients by name of the forge.
     pub reporters: BTreeMap<String, R>,
+    /// Where curated specs go.
+    pub registries: Registries,
     /// Where untrusted code runs.
     pub executor: E,
     /// The git program.
@@ -94,6 +98,7 @@ struct Inner<F, R, E> {
     shelf: Shelf,
     forges: BTreeMap<String, Watched<F>>,
     reporters: BTreeMap<String, R>,
+    registries: Registries,
     executor: E,
     git: Git,
     /// What each forge's repositories are, by configured name: as the forge said last, now or before a restart.
@@ -123,6 +128,7 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
             shelf: parts.shelf,
             forges: parts.forges,
             reporters: parts.reporters,
+            registries: parts.registries,
             executor: parts.executor,
             git: parts.git,
             known: Mutex::default(),

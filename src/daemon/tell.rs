@@ -35,6 +35,7 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
             public_url: policy.public_url.as_deref(),
             clone_url: Some(&repository.clone_url),
             accept: &accept,
+            publish: policy.repository(&id.repository).and_then(|repository| repository.publish.as_ref()),
         };
         let body = report::comment(&view, &policy.marker, reporter.comment_limit());
         let digest: String =

@@ -46,6 +46,11 @@ pub struct SpecImage {
     pub manifest: Blob,
 }
 
+/// The annotation that every spec image has.
+pub fn title() -> (String, String) {
+    ("org.opencontainers.image.title".to_owned(), SPEC_PATH.to_owned())
+}
+
 /// `sha256:` and the digest of these bytes.
 pub fn digest(bytes: &[u8]) -> String {
     let hex: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();

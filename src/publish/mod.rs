@@ -15,7 +15,7 @@ mod protocol;
 mod registry;
 mod trouble;
 
-pub use image::{MAX_SPEC, SPEC_PATH, SpecImage, build};
+pub use image::{MAX_SPEC, SPEC_PATH, SpecImage, build, title};
 pub use line::Bounds;
 pub use protocol::Credential;
 pub use registry::{Access, Found, Place, Published, Registry};

@@ -40,6 +40,16 @@ pub enum PublishErrorKind {
     Unfit,
 }
 
+impl PublishErrorKind {
+    /// Trying again later may help: it is the registry, or the way there, that is not well.
+    pub fn is_passing(self) -> bool {
+        matches!(
+            self,
+            Self::Limited | Self::Full | Self::Broken | Self::Malformed | Self::TooLarge | Self::Unreachable
+        )
+    }
+}
+
 /// Why an image could not be read or published: where, what, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublishError {

@@ -22,6 +22,7 @@ pub fn names(tier: &str, tests: Vec<TestResult>) {
         public_url: None,
         clone_url: None,
         accept: "!accept",
+        publish: None,
     };
     let comment = report::comment(&view, "docent-test", 65_536);
     for test in tests.iter().filter(|test| test.outcome.is_bad()) {

@@ -391,6 +391,7 @@ fn policy() -> Policy {
         branches: vec![],
         paths: vec![],
         has_reports: true,
+        publish: None,
     };
     Policy {
         repositories: [(repository(), repository_policy)].into(),

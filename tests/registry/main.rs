@@ -4,6 +4,7 @@
 mod support;
 
 mod hostile;
+mod listing;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -7,6 +7,7 @@ mod curating;
 mod curator;
 mod executor_trouble;
 mod forge_trouble;
+mod publishing;
 mod pushes;
 mod queue;
 mod reports;
@@ -15,6 +16,8 @@ mod stopping;
 
 #[path = "../support/stage/mod.rs"]
 mod stage;
+#[path = "../support/mod.rs"]
+mod support;
 
 /// The story of a run in which everything went well.
 pub const GOOD: &str = "COMPLETED pass: first-1 passed, second-1 passed";

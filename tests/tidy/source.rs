@@ -20,6 +20,7 @@ const FLOORS: &[&[&str]] = &[
         "executor",
         "store",
         "publish",
+        "install",
     ],
     &["daemon", "web"],
     &["demo"],

@@ -15,6 +15,7 @@ use crate::core::curated::spec_tag;
 use crate::core::image_name::{Home, NameError, Tag, Wanted, Which};
 use crate::publish::{
     Access, Credential, Found, MAX_SPEC, Place, PublishError, PublishErrorKind, Registry, SPEC_PATH, build,
+    title,
 };
 use crate::secrets::Secrets;
 
@@ -179,7 +180,11 @@ impl There {
     }
 
     /// The spec of the image that a name means, with where it is and what it is called there.
-    async fn find(&self, config: Option<&Path>, name: &str) -> Result<(String, String, Found), Trouble> {
+    pub(super) async fn find(
+        &self,
+        config: Option<&Path>,
+        name: &str,
+    ) -> Result<(String, String, Found), Trouble> {
         let wanted = self.wanted(name)?;
         let registry = self.registry(config, &wanted)?;
         let which = match &wanted.which {
@@ -240,8 +245,7 @@ fn annotations(texts: &[String]) -> Result<BTreeMap<String, String>, Trouble> {
         Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
         None => Err(Trouble::Usage(format!("--annotation {text}: write NAME=VALUE"))),
     };
-    let title = ("org.opencontainers.image.title".to_owned(), SPEC_PATH.to_owned());
-    let mut all = BTreeMap::from([title]);
+    let mut all = BTreeMap::from([title()]);
     for text in texts {
         let (name, value) = pair(text)?;
         all.insert(name, value);
@@ -249,7 +253,8 @@ fn annotations(texts: &[String]) -> Result<BTreeMap<String, String>, Trouble> {
     Ok(all)
 }
 
-fn read(file: &Path) -> Result<Vec<u8>, Trouble> {
+/// A spec's bytes, and not more than a spec has.
+pub(super) fn read(file: &Path) -> Result<Vec<u8>, Trouble> {
     use std::io::Read as _;
     let trouble = |error: std::io::Error| Trouble::Usage(format!("{}: {error}", file.display()));
     let mut bytes = Vec::new();

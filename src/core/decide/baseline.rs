@@ -59,7 +59,7 @@ impl Deciding<'_> {
         let note = (!unknown.is_empty())
             .then(|| format!("of {} failed tests nothing is known before this change", unknown.len()));
         self.run(run, RunChange::BaselineConcluded { classes, note });
-        self.tell_baseline(run);
+        self.tell(run);
     }
 
     pub(super) fn base_not_looked_up(&mut self, run: RunId, fault: &Fault) {
@@ -67,15 +67,7 @@ impl Deciding<'_> {
         if self.world.runs.get(&run).filter(is_sought).is_some() {
             let note = Some(format!("what is known of the base could not be looked up: {}", fault.text));
             self.run(run, RunChange::BaselineConcluded { classes: Vec::new(), note });
-            self.tell_baseline(run);
-        }
-    }
-
-    fn tell_baseline(&mut self, run: RunId) {
-        self.report_run(run);
-        let repository = self.world.runs.get(&run).and_then(|run| run.request.repository().cloned());
-        if let Some(repository) = repository {
-            self.set_status(run, &repository);
+            self.tell(run);
         }
     }
 

@@ -25,6 +25,15 @@ impl Deciding<'_> {
         }
     }
 
+    /// Something was remarked on a run that has ended.
+    pub(super) fn tell(&mut self, run: RunId) {
+        self.report_run(run);
+        let repository = self.world.runs.get(&run).and_then(|run| run.request.repository().cloned());
+        if let Some(repository) = repository {
+            self.set_status(run, &repository);
+        }
+    }
+
     pub(super) fn set_status(&mut self, run: RunId, repository: &RepositoryId) {
         if self.has_reports(repository) {
             self.act(Action::SetStatus { run });

@@ -112,6 +112,7 @@ pub(super) fn policy() -> Policy {
         branches: vec![],
         paths: vec![],
         has_reports: true,
+        publish: None,
     };
     Policy {
         repositories: [(repository(), repository_policy)].into(),
@@ -621,6 +622,7 @@ fn the_operator_may_without_a_forge() {
     assert!(bench.run(1).cancel.is_some());
 }
 
+mod publishing;
 mod pushes;
 
 #[test]
@@ -832,7 +834,15 @@ mod random {
                 artifacts: vec![Kept { name: "lock".into(), digest: (byte % 5).to_string(), size: 0 }],
             },
             Action::Stop { run } => Event::Settled { run },
-            Action::Release { run } => Event::Released { run },
+            Action::Release { run } => {
+                // Whatever came of it, as if a curated spec had been kept: what may go out is not decided by that.
+                if bench.run(run.0).phase == Phase::Releasing {
+                    let curated = Kept { name: "spec".into(), digest: "d".into(), size: 1 };
+                    bench.event(&Event::Curated { run, curated });
+                }
+                Event::Released { run }
+            }
+            action @ Action::Publish { .. } => super::publishing::answered(action, due.tries, byte),
             Action::DropEnvironment { run } => Event::Settled { run },
             Action::Report { pull } => Event::Reported { pull, comment: 1, digest: String::new() },
             Action::SetStatus { run } => Event::StatusSet { run },
@@ -959,6 +969,7 @@ mod random {
 
     fn check(bench: &Bench) {
         check_environments(bench);
+        super::publishing::check(bench);
         check_baselines(bench);
         for number in 1..4 {
             let of_pull = |run: &&Run| run.request.pull == Some(pull_id(number));
@@ -1012,6 +1023,7 @@ mod random {
             lock_environments(&mut bench.policy);
             let watched = bench.policy.repositories.get_mut(&repository()).unwrap();
             (watched.branches, watched.paths) = (vec!["main".into()], vec!["n/**".into()]);
+            watched.publish = Some(super::publishing::policy());
             for next in &moves {
                 play(&mut bench, next);
                 check(&bench);
@@ -1025,6 +1037,7 @@ mod random {
             prop_assert!(bench.outbox.is_empty());
             prop_assert!(bench.world.runs.values().all(|run| run.phase.is_ended() || run.phase == Phase::Offered), "a run is stuck");
             prop_assert!(bench.world.runs.values().all(|run| run.baseline.as_ref().is_none_or(|it| it.is_concluded)), "a comparison without an end");
+            prop_assert!(bench.world.runs.values().all(|run| run.publishing.as_ref().is_none_or(|it| !it.is_open())), "a publishing without an end");
             let pending = bench.world.comments.values().flat_map(|entry| &entry.commands).filter(|asked| asked.fate == Fate::Pending);
             prop_assert_eq!(pending.count(), 0, "a command without a fate");
         }

@@ -33,6 +33,12 @@ pub fn status(run: &Run) -> (Light, String) {
     if is_part && is_good && run.cancel.is_none() {
         return (Light::Grey, format!("only a part was asked for; {line}"));
     }
+    if let Some(publishing) = &run.publishing {
+        line = match publishing.image() {
+            Some(image) => format!("{line}; {} as {}", publishing.words(), image.tag()),
+            None => format!("{line}; {}", publishing.words()),
+        };
+    }
     let light = match run.phase {
         _ if !run.phase.is_ended() && run.verdict.is_none() => Light::Pending,
         Phase::Cancelled | Phase::Rejected | Phase::Expired => Light::Grey,

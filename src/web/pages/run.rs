@@ -45,6 +45,10 @@ struct RunPage {
     asks_for: Option<(RunId, String)>,
     /// What it was compared with.
     compared: Option<Compared>,
+    /// The curated spec: where it is kept, and what became of it in a registry.
+    curated: Option<(String, Shown)>,
+    publishing: Option<Shown>,
+    pull_command: Option<Shown>,
     rule: Option<Shown>,
     head: Option<Commit>,
     base: Option<Commit>,
@@ -102,10 +106,12 @@ pub async fn run(
     let now = site.pages.clock.now();
     let title = format!("Run {} of {}", run.id, run.request.place);
     let is_compared = run.baseline.as_ref().is_none_or(|baseline| baseline.is_concluded);
-    let frame = Frame::new(&site, uri.path(), "runs", &title).live(!run.phase.is_ended() || !is_compared);
     let page_url = site.pages.public_url.as_ref().map(|top| format!("{top}/runs/{}", run.id));
     let clone_url = repository.map(|repository| repository.clone_url.as_str());
     let origin = Origin { clone_url, page_url: page_url.as_deref(), ..Origin::default() };
+    let is_published = run.publishing.as_ref().is_none_or(|publishing| !publishing.is_open());
+    let is_live = !run.phase.is_ended() || !is_compared || !is_published;
+    let frame = Frame::new(&site, uri.path(), "runs", &title).live(is_live);
     page(&view(frame, &run, repository, origin, now))
 }
 
@@ -154,6 +160,14 @@ fn view(frame: Frame, run: &Run, repository: Option<&Repository>, origin: Origin
             _ => None,
         },
         compared: run.baseline.as_ref().map(|baseline| compared(run, baseline, commit)),
+        curated: run
+            .curated
+            .as_ref()
+            .map(|kept| (link::artifact(run.id, &kept.digest), Shown::line(&kept.name, NAME))),
+        publishing: run.publishing.as_ref().map(|publishing| Shown::line(&publishing.line(), 600)),
+        pull_command: (run.publishing.as_ref())
+            .and_then(|publishing| publishing.image())
+            .map(|image| Shown::line(&image.pull_command(), 400)),
         is_from_comment: matches!(request.trigger, Trigger::Comment { .. }),
         comment: match &request.trigger {
             Trigger::Comment { page_url, .. } => link::outside(page_url),

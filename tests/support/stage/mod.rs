@@ -20,9 +20,10 @@ use docent::core::event::Event;
 use docent::core::id::{AttemptId, PullId, RepositoryId, RunId};
 use docent::core::ledger::Entry;
 use docent::core::policy::{Allow, Policy, RepositoryPolicy};
+use docent::core::publishing::PublishPolicy;
 use docent::core::run::Run;
 use docent::core::time;
-use docent::daemon::{Daemon, Parts, Watched};
+use docent::daemon::{Daemon, Parts, Registries, Watched};
 use docent::demo::forge::EmbeddedForge;
 use docent::demo::sample::{self, Sample};
 use docent::executor::scripted::Scripted;
@@ -30,6 +31,7 @@ use docent::forge::any::{AnyForge, AnyReporter, ForgeKind, Settings};
 use docent::forge::github::GitHubCredential;
 use docent::forge::http::Bounds;
 use docent::git::Git;
+use docent::publish::{self, Access, Credential, Place, Registry};
 use docent::recipes::Shelf;
 use docent::store::{Files, Store};
 use secrecy::SecretString;
@@ -132,7 +134,11 @@ pub struct Setting {
     pub branches: Vec<String>,
     /// Paths whose changes start runs.
     pub paths: Vec<String>,
-    /// How long an answer of the forge may take.
+    /// Where curated specs go: registry and repository; none: nowhere. What branches publish, all of `branches` do.
+    pub publish_to: Option<String>,
+    /// With which credential.
+    pub publish_credential: String,
+    /// How long an answer of the forge, or of a registry, may take.
     pub patience: Duration,
     /// The recipe `trial`.
     pub recipe: &'static str,
@@ -149,6 +155,8 @@ impl Default for Setting {
             others: Vec::new(),
             branches: Vec::new(),
             paths: Vec::new(),
+            publish_to: None,
+            publish_credential: String::new(),
             patience: Duration::from_secs(20),
             recipe: RECIPE,
         }
@@ -280,6 +288,11 @@ impl Stage {
                 branches: self.setting.branches.clone(),
                 paths: self.setting.paths.clone(),
                 has_reports,
+                publish: self.setting.publish_to.clone().map(|to| PublishPolicy {
+                    to,
+                    branches: self.setting.branches.clone(),
+                    aliases: vec!["{name}_last".into()],
+                }),
             };
             (name, policy)
         });
@@ -324,9 +337,30 @@ impl Stage {
             shelf,
             forges: BTreeMap::from([(FORGE.to_owned(), watched)]),
             reporters,
+            registries: self.registries(),
             executor: Tapped { inner: self.executor.clone(), tap: tap.clone() },
             git: Git::default(),
         }
+    }
+
+    fn registries(&self) -> Registries {
+        let Some(to) = &self.setting.publish_to else { return Registries::new() };
+        let (registry, repository) = to.split_once('/').unwrap();
+        let place = Place { registry: registry.to_owned(), repository: repository.to_owned() };
+        let secret = SecretString::from(self.setting.publish_credential.clone());
+        let access = Access {
+            credential: Some(Credential::read(&secret)),
+            bounds: publish::Bounds { time: self.setting.patience, ..publish::Bounds::default() },
+            ..Access::default()
+        };
+        let registry = Registry::new(place, &access).unwrap();
+        Registries::from([((FORGE.to_owned(), REPOSITORY.to_owned()), registry)])
+    }
+
+    /// A file that docent keeps, by its digest.
+    pub fn file(&self, digest: &str) -> Vec<u8> {
+        let files = Files::open(&self.state()).unwrap();
+        std::fs::read(files.path(digest).unwrap()).unwrap()
     }
 
     /// Ends docent at once, as a crash does: whatever it was doing is not done.

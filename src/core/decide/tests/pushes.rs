@@ -7,7 +7,7 @@ fn main() -> BranchId {
     BranchId { repository: repository(), name: "main".into() }
 }
 
-fn bench(branches: &[&str], paths: &[&str]) -> Bench {
+pub(super) fn bench(branches: &[&str], paths: &[&str]) -> Bench {
     let mut bench = Bench::new();
     let texts = |list: &[&str]| list.iter().map(ToString::to_string).collect();
     let watched = bench.policy.repositories.get_mut(&repository()).unwrap();
@@ -16,14 +16,14 @@ fn bench(branches: &[&str], paths: &[&str]) -> Bench {
 }
 
 impl Bench {
-    fn push(&mut self, head: Option<char>) {
+    pub(super) fn push(&mut self, head: Option<char>) {
         let event = Event::BranchSeen { branch: main(), head: head.map(sha), observed_at: at(self.now) };
         self.event(&event);
         self.now += 10;
     }
 
     /// Says what the open comparison found. Gives what was compared.
-    fn compare(&mut self, changed: &[&str]) -> Option<(Line, char, char)> {
+    pub(super) fn compare(&mut self, changed: &[&str]) -> Option<(Line, char, char)> {
         let due = self.outbox.values().find(|due| matches!(due.action, Action::Compare { .. }))?.clone();
         self.outbox.remove(&due.action.key());
         let Action::Compare { line, before, after } = due.action else { return None };
