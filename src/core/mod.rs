@@ -24,6 +24,7 @@ pub mod environment;
 pub mod image_name;
 pub mod meaning;
 
+pub mod deferred;
 pub mod notebook;
 pub mod plan;
 pub mod reuse;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::command::TestOptions;
 use super::curation::Curation;
+use super::deferred::Known;
 use super::outcome::TestResult;
 use super::recipe::{Recipe, TestSet, Tier};
 use super::reuse::Prints;
@@ -31,6 +32,9 @@ pub struct Plan {
     /// What the tests see of the commit.
     #[serde(default)]
     pub prints: Prints,
+    /// Open deferrals that name tests.
+    #[serde(default)]
+    pub deferred: Vec<Known>,
     /// What a person should know: nothing selected, patterns that fit nothing, ….
     pub warnings: Vec<String>,
 }
