@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 
 use super::baseline::{self, Class};
+use super::deferred;
 use super::ledger::{Entry, Fate};
 use super::neutral;
 use super::outcome::{Outcome, TestResult};
@@ -325,14 +326,15 @@ fn write_failures(text: &mut String, run: &Run, limit: usize) {
         .filter(|(_, test)| test.outcome.is_bad())
         .collect();
     for (tier, test) in bad.iter().take(limit) {
-        write_failure(text, tier, test, class_of(run, tier, test));
+        write_failure(text, run, tier, test);
     }
     if bad.len() > limit {
         let _ = writeln!(text, "\n… and {} more.", bad.len() - limit);
     }
 }
 
-fn write_failure(text: &mut String, tier: &TierRun, test: &TestResult, class: Option<Class>) {
+fn write_failure(text: &mut String, run: &Run, tier: &TierRun, test: &TestResult) {
+    let class = class_of(run, tier, test);
     let _ = writeln!(
         text,
         "\n#### {} {} — {}{}\n",
@@ -358,6 +360,9 @@ fn write_failure(text: &mut String, tier: &TierRun, test: &TestResult, class: Op
         let _ = writeln!(text, "Tier {}, {place}", tier.tier.name);
     } else {
         let _ = writeln!(text, "Tier {}", tier.tier.name);
+    }
+    if let Some(known) = deferred::known(run, test) {
+        let _ = writeln!(text, "\n{}", neutral::inline(&known.words(), 200));
     }
     if let Some(exception) = &test.exception {
         let value = if exception.value.is_empty() {

@@ -3,11 +3,13 @@
 //! Its shape is a contract, published as `docs/schema/result.schema.json`, so it is written down apart from the
 //! state that docent keeps for itself. Fields are only ever added; anything else is a new `schema`.
 
+use chrono::NaiveDate;
 use serde::Serialize;
 
 use super::baseline::{self, Baseline, Class};
 use super::command::TestOptions;
 use super::curation::Source;
+use super::deferred;
 use super::id::{BranchId, CommentId, PullId};
 use super::outcome::{Outcome, TestResult};
 use super::recipe::{AlreadyFailing, Environment, Limits, Network};
@@ -123,6 +125,16 @@ struct Test<'a> {
     /// What a failure has to do with the change; missing where it is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     baseline: Option<Class>,
+    /// The open deferral that announced a failure; missing where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deferred: Option<Announced<'a>>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct Announced<'a> {
+    slug: &'a str,
+    since: NaiveDate,
+    is_own_word: bool,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -161,6 +173,8 @@ impl<'a> Document<'a> {
     /// The document of `run` as it stands: ended or not.
     pub fn of(run: &'a Run, origin: Origin<'a>) -> Self {
         let request = &run.request;
+        let commit = run.plan.as_ref().and_then(|plan| plan.commit.as_ref());
+        let head = request.sha.as_ref().or(commit);
         Self {
             schema: SCHEMA,
             docent: origin.docent,
@@ -172,7 +186,7 @@ impl<'a> Document<'a> {
             reason: run.reason.as_deref(),
             place: &request.place,
             pull_request: request.pull.as_ref().map(pull_request),
-            head_sha: request.sha.as_ref().map(|sha| sha.as_str()),
+            head_sha: head.map(|sha| sha.as_str()),
             base_sha: request.base.as_ref().map(|sha| sha.as_str()),
             is_untrusted: request.is_untrusted,
             trigger: match &request.trigger {
@@ -253,8 +267,17 @@ fn tier<'a>(run: &'a Run, tier: &'a TierRun) -> Tier<'a> {
         reused_from: tier.reused_from.map(|run| run.0),
         planned: &tier.planned,
         attempts: tier.attempts.iter().map(attempt).collect(),
-        tests: tier.tests.iter().map(|test| Test { result: test, baseline: class(test) }).collect(),
+        tests: tier
+            .tests
+            .iter()
+            .map(|test| Test { result: test, baseline: class(test), deferred: announced(run, test) })
+            .collect(),
     }
+}
+
+fn announced<'a>(run: &'a Run, test: &TestResult) -> Option<Announced<'a>> {
+    let known = deferred::known(run, test)?;
+    Some(Announced { slug: &known.slug, since: known.since, is_own_word: known.is_own_word })
 }
 
 fn attempt(attempt: &Attempt) -> Try<'_> {

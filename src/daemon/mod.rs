@@ -6,6 +6,7 @@ mod baseline;
 mod compare;
 mod curate;
 mod curated;
+mod deferred;
 mod dispatch;
 mod execute;
 mod poll;

@@ -4,6 +4,7 @@
 mod baseline;
 mod commands;
 mod curating;
+mod deferred;
 mod executor_trouble;
 mod forge_trouble;
 mod pushes;

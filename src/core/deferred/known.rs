@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Register;
 use super::proof::is_called;
+use crate::core::outcome::TestResult;
 use crate::core::plan::Plan;
+use crate::core::run::Run;
 
 /// Entries of a file that a run keeps.
 const MAX_KNOWN: usize = 200;
@@ -45,7 +47,13 @@ impl Known {
     }
 }
 
-/// The open deferral that names this test exactly, if there is one.
-pub fn known<'a>(plan: Option<&'a Plan>, test: &str) -> Option<&'a Known> {
-    plan?.deferred.iter().find(|known| known.tests.iter().any(|name| is_called(test, name)))
+/// The open deferral that names a failed test of a run exactly, if there is one.
+pub fn known<'a>(run: &'a Run, test: &TestResult) -> Option<&'a Known> {
+    let plan = run.plan.as_ref().filter(|_| test.outcome.is_bad() && !test.outcome.is_ours())?;
+    in_plan(plan, &test.name)
+}
+
+/// The one that names a test.
+pub(super) fn in_plan<'a>(plan: &'a Plan, test: &str) -> Option<&'a Known> {
+    plan.deferred.iter().find(|known| known.tests.iter().any(|name| is_called(test, name)))
 }

@@ -140,20 +140,28 @@ impl Reader<'_> {
     fn take(&mut self, block: Block) {
         let at = block.range.start;
         match block.kind {
-            Kind::Heading { level, title } if level <= 3 => {
+            Kind::Heading { level, title } if date_of(&title).is_some() => {
                 self.finish_entry();
-                match (level, self.section()) {
-                    (3, Some(section)) => self.begin_entry(at, section, &title),
-                    (3, None) if date_of(&title).is_some() => self.mistake(
+                match self.section() {
+                    Some(section) => {
+                        if level != 3 {
+                            self.mistake(at, "entries are headed with `###`");
+                        }
+                        self.begin_entry(at, section, &title);
+                    }
+                    None => self.mistake(
                         at,
                         "this entry stands in neither section: move it below `## Open deferrals`",
                     ),
-                    (3, None) => {}
-                    _ => self.begin_section(at, &title),
                 }
             }
-            Kind::Heading { title, .. } if self.section().is_some() && date_of(&title).is_some() => {
-                self.mistake(at, "entries are headed with `###`");
+            Kind::Heading { level, title } if level <= 3 => {
+                self.finish_entry();
+                match self.section() {
+                    Some(section) if level == 3 => self.begin_entry(at, section, &title),
+                    None if level == 3 => {}
+                    _ => self.begin_section(at, &title),
+                }
             }
             Kind::Item(item) => self.take_item(block.range, item),
             Kind::Rule => {}
@@ -169,10 +177,6 @@ impl Reader<'_> {
         let section = Section::named(title);
         if section.is_some() && self.sections.contains(&section) {
             self.mistake(at, format!("there is a section «{}» already: move the entries there", title.trim()));
-        } else if section.is_none() && date_of(title).is_some() {
-            self.mistake(at, "entries are headed with `###`");
-            // The section goes on.
-            return;
         } else if section.is_none() {
             let hint = did_you_mean(title.trim(), Section::BOTH.map(Section::word));
             if !hint.is_empty() {

@@ -179,9 +179,10 @@ impl Style {
         let Some(last) = register.entries.last() else { return Self { dash: " — ", is_colon_inside: true } };
         let heading = text.lines().nth(last.line - 1).unwrap_or_default();
         let dashes = [" — ", " – ", " - "];
+        let name = text[last.layout.tick..].split("**").nth(1);
         Self {
             dash: dashes.into_iter().find(|dash| heading.contains(dash)).unwrap_or(" "),
-            is_colon_inside: !text[last.layout.tick..].trim_start_matches(['x', 'X', ' ', ']', '*', '_']).starts_with("What**:"),
+            is_colon_inside: name.is_none_or(|name| name.trim_end().ends_with(':')),
         }
     }
 
