@@ -90,8 +90,14 @@ fn what_is_put_off_is_listed_checked_and_added() {
     let text = desk.register();
     let (before, after) = REGISTER.split_at(REGISTER.find("\r\n## Closed").unwrap());
     let lines = text.strip_prefix(before).and_then(|rest| rest.strip_suffix(after)).unwrap();
-    assert!(lines.starts_with("\r\n### 2") && lines.contains("— soak\r\n\r\n- [ ] **What:** `x` and - y\r\n"), "{lines:?}");
-    assert_eq!(desk.defer(&add), (2, "docent: DEFERRED.md: there is an entry soak already, in line 11\n".to_owned()));
+    assert!(
+        lines.starts_with("\r\n### 2") && lines.contains("— soak\r\n\r\n- [ ] **What:** `x` and - y\r\n"),
+        "{lines:?}"
+    );
+    assert_eq!(
+        desk.defer(&add),
+        (2, "docent: DEFERRED.md: there is an entry soak already, in line 11\n".to_owned())
+    );
     assert_eq!(desk.register(), text, "what is refused changes nothing");
 
     let (code, said) = desk.defer(&["list", "--all", "--json"]);
@@ -146,7 +152,9 @@ fn an_entry_is_closed_by_three_proofs_and_with_one_line() {
     desk.write("repo/extra/test_load.py", "def test_other(): pass\n");
     let renamed = desk.commit();
     desk.result(Some(&renamed), "pass", "passed");
-    is_refused(&["extra/test_load.py is committed, and extra/test_load.py::test_a_thousand_readers is not in it"]);
+    is_refused(&[
+        "extra/test_load.py is committed, and extra/test_load.py::test_a_thousand_readers is not in it",
+    ]);
 
     // HEAD has moved on since the green run.
     desk.write("repo/extra/test_load.py", CODE);
@@ -176,7 +184,11 @@ fn without_a_repository_nothing_is_closed() {
     command.args(["defer", "close", "load-test", "--test", TEST]).current_dir(folder.path());
     let output = command.env("GIT_CEILING_DIRECTORIES", folder.path()).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!((output.status.code(), said.contains("no committed tree to look at")), (Some(2), true), "{said}");
+    assert_eq!(
+        (output.status.code(), said.contains("no committed tree to look at")),
+        (Some(2), true),
+        "{said}"
+    );
 }
 
 /// A copy without `.git`, as `docent run` makes one.

@@ -30,7 +30,8 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
             Ok(reviewed) => (Known::of(&read_bytes(&reviewed, FILE), false), None),
             Err(fault) => {
                 let base = base.short();
-                let said = format!("which failures are deferred is not known: {FILE} at {base}: {}", fault.text);
+                let said =
+                    format!("which failures are deferred is not known: {FILE} at {base}: {}", fault.text);
                 (Vec::new(), Some(said))
             }
         }

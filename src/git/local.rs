@@ -79,7 +79,8 @@ impl Local {
             let Some((mode, id, path)) = entry(record) else { return Ok(false) };
             committed.insert(path.to_vec(), (mode, id));
         }
-        let unreadable = |error| GitError::Disk { what: format!("{} cannot be read", folder.display()), error };
+        let unreadable =
+            |error| GitError::Disk { what: format!("{} cannot be read", folder.display()), error };
         let (mut paths, mut ids) = (Vec::new(), Vec::new());
         for found in walkdir::WalkDir::new(folder) {
             let found = found.map_err(|error| unreadable(error.into()))?;
@@ -91,7 +92,9 @@ impl Local {
             if found.file_type().is_symlink() {
                 let target = std::fs::read_link(found.path()).map_err(unreadable)?;
                 let is_same = |text: Vec<u8>| text == target.as_os_str().as_bytes();
-                if mode != "120000" || !self.read(&["cat-file", "blob", &id], 1 << 16).await.is_ok_and(is_same) {
+                if mode != "120000"
+                    || !self.read(&["cat-file", "blob", &id], 1 << 16).await.is_ok_and(is_same)
+                {
                     return Ok(false);
                 }
                 continue;
@@ -107,7 +110,12 @@ impl Local {
     }
 
     /// Whether files would be stored under these names, as they are.
-    async fn are_stored_as(&self, folder: &Path, paths: &[PathBuf], ids: &[String]) -> Result<bool, GitError> {
+    async fn are_stored_as(
+        &self,
+        folder: &Path,
+        paths: &[PathBuf],
+        ids: &[String],
+    ) -> Result<bool, GitError> {
         for (paths, ids) in paths.chunks(PATHS).zip(ids.chunks(PATHS)) {
             let mut args = self.args(&["hash-object", "--no-filters", "--"]);
             args.extend(paths.iter().map(|path| folder.join(path).into_os_string()));

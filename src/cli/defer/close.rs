@@ -36,7 +36,8 @@ pub async fn close(config: Option<&Path>, close: &Close) -> Result<ExitCode, Tro
     let (text, _) = load(&close.file)?;
     let today = Clock::system().now().date_naive();
     // Before any proof: an entry that cannot be closed needs none.
-    let closed = |how: &str| close_entry(&text, &close.slug, today, how).map_err(|error| usage(&close.file, &error));
+    let closed =
+        |how: &str| close_entry(&text, &close.slug, today, how).map_err(|error| usage(&close.file, &error));
     closed("…")?;
     let place = std::fs::canonicalize(&close.file)?;
     let folder = place.parent().unwrap_or(Path::new("/"));

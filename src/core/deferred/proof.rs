@@ -213,7 +213,8 @@ pub fn may_close<'a>(test: &str, at_head: AtHead, runs: &'a [RunSeen]) -> Result
     if green.is_none() {
         let objections = runs.iter().filter_map(|run| Some(format!("{}: {}", run.name, run.objection()?)));
         let objections = objections.take(5).collect::<Vec<_>>().join("; ");
-        let looked_at = if objections.is_empty() { "there is no run to look at".to_owned() } else { objections };
+        let looked_at =
+            if objections.is_empty() { "there is no run to look at".to_owned() } else { objections };
         missing.push(Missing::Green(format!(
             "{looked_at}. `docent run --extra-tests --output DIR` in a clean checkout of HEAD leaves DIR/result.json; name it \
              with --result"

@@ -176,7 +176,10 @@ impl Reader<'_> {
     fn begin_section(&mut self, at: usize, title: &str) {
         let section = Section::named(title);
         if section.is_some() && self.sections.contains(&section) {
-            self.mistake(at, format!("there is a section «{}» already: move the entries there", title.trim()));
+            self.mistake(
+                at,
+                format!("there is a section «{}» already: move the entries there", title.trim()),
+            );
         } else if section.is_none() {
             let hint = did_you_mean(title.trim(), Section::BOTH.map(Section::word));
             if !hint.is_empty() {
@@ -319,7 +322,8 @@ impl Reader<'_> {
 fn date_of(title: &str) -> Option<&str> {
     let title = title.trim();
     let date = title.get(..10)?;
-    let is_digit = |at: usize, byte: u8| if matches!(at, 4 | 7) { byte == b'-' } else { byte.is_ascii_digit() };
+    let is_digit =
+        |at: usize, byte: u8| if matches!(at, 4 | 7) { byte == b'-' } else { byte.is_ascii_digit() };
     date.bytes().enumerate().all(|(at, byte)| is_digit(at, byte)).then_some(date)
 }
 
@@ -352,7 +356,8 @@ impl<'a> Written<'a> {
         let rest = skip(source, |c| c.is_ascii_digit() || matches!(c, '-' | '*' | '+' | '.' | ')'));
         // The marker `*` and the bold of `* **What**` are told apart by the space between them.
         let rest = rest.trim_ascii_start();
-        let rest = ["[ ]", "[x]", "[X]", "[]"].iter().find_map(|tick| rest.strip_prefix(tick)).unwrap_or(rest);
+        let rest =
+            ["[ ]", "[x]", "[X]", "[]"].iter().find_map(|tick| rest.strip_prefix(tick)).unwrap_or(rest);
         let rest = rest.trim_ascii_start();
         let bold = ["**", "__"].into_iter().find(|bold| rest.starts_with(bold))?;
         let inside = &rest[bold.len()..];

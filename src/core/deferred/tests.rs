@@ -110,12 +110,22 @@ fn every_mistake_is_told_with_its_place() {
     assert_eq!(mistakes(GOOD), "");
     let table = [
         ("## Closed deferrals\n", "", "D.md:9:1: there is no section `## Closed deferrals`: add it"),
-        ("## Closed d", "## Closd d", "D.md:9:1: unknown section «Closd deferrals» (did you mean \"Closed deferrals\"?)\n\
-           D.md:10:1: there is no section `## Closed deferrals`: add it"),
-        ("## Closed d", "## Open deferrals\n## Closed d",
-         "D.md:9:1: there is a section «Open deferrals» already: move the entries there"),
-        ("### 2026-11-27 load", "### load",
-         "D.md:3:1: an entry is headed `### 2026-11-27 slug`, and not «load-test»"),
+        (
+            "## Closed d",
+            "## Closd d",
+            "D.md:9:1: unknown section «Closd deferrals» (did you mean \"Closed deferrals\"?)\n\
+           D.md:10:1: there is no section `## Closed deferrals`: add it",
+        ),
+        (
+            "## Closed d",
+            "## Open deferrals\n## Closed d",
+            "D.md:9:1: there is a section «Open deferrals» already: move the entries there",
+        ),
+        (
+            "### 2026-11-27 load",
+            "### load",
+            "D.md:3:1: an entry is headed `### 2026-11-27 slug`, and not «load-test»",
+        ),
         ("11-27", "11-31", "D.md:3:1: 2026-11-31 is no day"),
         (" load-test", " — ", "D.md:3:1: the heading names nothing behind 2026-11-27: add a slug"),
         ("### 2026", "## 2026", "D.md:3:1: entries are headed with `###`"),
@@ -123,24 +133,42 @@ fn every_mistake_is_told_with_its_place() {
         ("[ ] ", "", "D.md:5:1: «What» has no box: write `- [ ] **What**: …`"),
         ("**: b", "**:", "D.md:6:5: «Filed by» says nothing"),
         ("- **Filed by**: b\n", "", "D.md:3:1: the entry has no «Filed by»"),
-        ("Reason for deferral", "Raeson for deferral",
-         "D.md:7:5: unknown field «Raeson for deferral» (did you mean \"Reason for deferral\"?)"),
+        (
+            "Reason for deferral",
+            "Raeson for deferral",
+            "D.md:7:5: unknown field «Raeson for deferral» (did you mean \"Reason for deferral\"?)",
+        ),
         ("**: b\n", "**: b\n- **Filed by**: d\n", "D.md:7:5: «Filed by» stands twice; first in line 6"),
-        ("[ ]", "[x]",
-         "D.md:5:9: the box is ticked, and nothing says what closed it: add `- **Closed**: …`"),
-        ("**: c\n", "**: c\n- **Closed**: d\n",
-         "D.md:8:5: this line closes the entry, whose box is not ticked: tick it"),
-        ("## Open deferrals\n", "## Open deferrals\n## Closed deferrals\n",
-         "D.md:6:9: stands among the closed ones, and its box is not ticked: tick it, or move it to the open ones\n\
-          D.md:10:1: there is a section «Closed deferrals» already: move the entries there"),
-        ("## Open deferrals\n", "### 2026-01-02 lost\n\n## Open deferrals\n",
-         "D.md:1:1: this entry stands in neither section: move it below `## Open deferrals`"),
-        ("## Closed", "### 2026-11-28 Load  test\n- [ ] **What:** a\n- **Filed by:** b\n\
+        ("[ ]", "[x]", "D.md:5:9: the box is ticked, and nothing says what closed it: add `- **Closed**: …`"),
+        (
+            "**: c\n",
+            "**: c\n- **Closed**: d\n",
+            "D.md:8:5: this line closes the entry, whose box is not ticked: tick it",
+        ),
+        (
+            "## Open deferrals\n",
+            "## Open deferrals\n## Closed deferrals\n",
+            "D.md:6:9: stands among the closed ones, and its box is not ticked: tick it, or move it to the open ones\n\
+          D.md:10:1: there is a section «Closed deferrals» already: move the entries there",
+        ),
+        (
+            "## Open deferrals\n",
+            "### 2026-01-02 lost\n\n## Open deferrals\n",
+            "D.md:1:1: this entry stands in neither section: move it below `## Open deferrals`",
+        ),
+        (
+            "## Closed",
+            "### 2026-11-28 Load  test\n- [ ] **What:** a\n- **Filed by:** b\n\
           - **Reason for deferral:** c\n\n## Closed",
-         "D.md:9:1: there is an entry load-test already, in line 3: choose another"),
-        ("### 2026-11-27 load-test\n", "", "D.md:4:9: «What» stands below no heading of an entry\n\
+            "D.md:9:1: there is an entry load-test already, in line 3: choose another",
+        ),
+        (
+            "### 2026-11-27 load-test\n",
+            "",
+            "D.md:4:9: «What» stands below no heading of an entry\n\
            D.md:5:5: «Filed by» stands below no heading of an entry\n\
-           D.md:6:5: «Reason for deferral» stands below no heading of an entry"),
+           D.md:6:5: «Reason for deferral» stands below no heading of an entry",
+        ),
     ];
     let broken = table.map(|(from, to, _)| GOOD.replacen(from, to, 1));
     assert!(broken.iter().all(|broken| broken != GOOD));
@@ -173,7 +201,11 @@ fn what_is_clear_is_taken_as_it_is_meant() {
         assert_eq!(mistakes(&text), "", "{to}");
         let register = read(&text, "D.md");
         let deferral = &register.entry("load-test").unwrap().deferral;
-        assert_eq!((deferral.what.as_str(), deferral.filed_by.as_str(), deferral.reason.as_str()), ("a", "b", "c"), "{to}");
+        assert_eq!(
+            (deferral.what.as_str(), deferral.filed_by.as_str(), deferral.reason.as_str()),
+            ("a", "b", "c"),
+            "{to}"
+        );
     }
     let windows = GOOD.replace('\n', "\r\n");
     assert_eq!(mistakes(&windows), "");
@@ -222,23 +254,35 @@ fn an_entry_is_added_to_the_end_of_the_open_ones() {
         "\"Load test\" is no slug: take load-test (lower case, digits and hyphens)"
     );
     assert_eq!(refused(|new| new.reason = " \n ".to_owned()), "«Reason for deferral» says nothing");
-    assert_eq!(refused(|new| new.reason = "a\u{7}".to_owned()), "«Reason for deferral» holds a control character");
-    assert!(add("# Nothing\n", &new, day("2026-11-27")).unwrap_err().starts_with("correct this first:\nDEFERRED.md:2:1"));
+    assert_eq!(
+        refused(|new| new.reason = "a\u{7}".to_owned()),
+        "«Reason for deferral» holds a control character"
+    );
+    assert!(
+        add("# Nothing\n", &new, day("2026-11-27"))
+            .unwrap_err()
+            .starts_with("correct this first:\nDEFERRED.md:2:1")
+    );
 }
 
 #[test]
 fn a_failure_is_known_by_its_exact_name_and_only_while_the_entry_is_open() {
-    let text = GOOD.replacen("**: a", "**: `extra/test_load.py::TestAll::test_a[x.y]` and `n/heavy.ipynb`", 1);
+    let text =
+        GOOD.replacen("**: a", "**: `extra/test_load.py::TestAll::test_a[x.y]` and `n/heavy.ipynb`", 1);
     let plan = |text: &str, is_own_word| Plan {
         deferred: Known::of(&read(text, ""), is_own_word),
         ..Plan::default()
     };
     let base = plan(&text, false);
-    for name in ["extra/test_load.py::TestAll::test_a[x.y]", "extra.test_load.TestAll.test_a[x.y]", "n/heavy.ipynb"] {
+    for name in
+        ["extra/test_load.py::TestAll::test_a[x.y]", "extra.test_load.TestAll.test_a[x.y]", "n/heavy.ipynb"]
+    {
         let words = known::in_plan(&base, name).map(Known::words);
         assert_eq!(words.as_deref(), Some("known: deferred as load-test since 2026-11-27"), "{name}");
     }
-    for name in ["heavy.ipynb", "n/heavy", "extra/test_load.py::TestAll::test_a", "extra/test_load.py", "a", ""] {
+    for name in
+        ["heavy.ipynb", "n/heavy", "extra/test_load.py::TestAll::test_a", "extra/test_load.py", "a", ""]
+    {
         assert_eq!(known::in_plan(&base, name), None, "{name}");
     }
     let own = plan(&text, true);

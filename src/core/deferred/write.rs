@@ -176,7 +176,9 @@ struct Style {
 
 impl Style {
     fn of(text: &str, register: &Register) -> Self {
-        let Some(last) = register.entries.last() else { return Self { dash: " — ", is_colon_inside: true } };
+        let Some(last) = register.entries.last() else {
+            return Self { dash: " — ", is_colon_inside: true };
+        };
         let heading = text.lines().nth(last.line - 1).unwrap_or_default();
         let dashes = [" — ", " – ", " - "];
         let name = text[last.layout.tick..].split("**").nth(1);

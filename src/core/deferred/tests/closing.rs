@@ -20,8 +20,11 @@ fn closing_ticks_the_box_and_adds_one_line() {
 
     let refused = |name| close(SAMPLE, name, day("2026-11-27"), how).unwrap_err();
     assert_eq!(refused("closed-in-place"), "closed-in-place is closed already (line 30)");
-    assert_eq!(refused("matrix"), "there is no entry matrix (did you mean \"matrix-synapse-compress-state-sh-port\"?): \
-                `docent defer list --all` shows them");
+    assert_eq!(
+        refused("matrix"),
+        "there is no entry matrix (did you mean \"matrix-synapse-compress-state-sh-port\"?): \
+                `docent defer list --all` shows them"
+    );
 }
 
 #[test]
@@ -100,15 +103,29 @@ fn each_of_the_three_proofs_is_needed() {
     assert_eq!(missing(AtHead::NoTest, std::slice::from_ref(&green)), ["test"]);
     assert_eq!(missing(there, &[]), ["discovery", "green"]);
     let table = [
-        (document("pass", true, TEST, "passed"), false, vec!["discovery", "green"], "is neither HEAD nor before it"),
-        (document("fail", true, TEST, "passed"), true, vec!["green"], "the verdict of its extra tests is fail"),
+        (
+            document("pass", true, TEST, "passed"),
+            false,
+            vec!["discovery", "green"],
+            "is neither HEAD nor before it",
+        ),
+        (
+            document("fail", true, TEST, "passed"),
+            true,
+            vec!["green"],
+            "the verdict of its extra tests is fail",
+        ),
         (document("unverified", true, TEST, "passed"), true, vec!["green"], "is unverified"),
         (document("pass", true, TEST, "skipped"), true, vec!["green"], "the test is skipped in it"),
         (document("fail", true, TEST, "failed"), true, vec!["green"], "the test is failed in it"),
         (document("pass", true, "other", "passed"), true, vec!["discovery", "green"], "in no opt-in tier"),
         (document("pass", false, TEST, "passed"), true, vec!["discovery", "green"], "in no opt-in tier"),
-        (document("pass", true, TEST, "passed").replace(&format!("\"{SHA}\""), "null"), false, vec!["discovery", "green"],
-         "not exactly a commit"),
+        (
+            document("pass", true, TEST, "passed").replace(&format!("\"{SHA}\""), "null"),
+            false,
+            vec!["discovery", "green"],
+            "not exactly a commit",
+        ),
     ];
     for (document, is_in_history, expected, words) in table {
         let run = seen(&document, is_in_history);

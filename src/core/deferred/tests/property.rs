@@ -43,7 +43,8 @@ fn shape() -> impl Strategy<Value = Shape> {
 
 impl Shape {
     fn text(&self) -> String {
-        let name = |name: &str| if self.is_colon_inside { format!("**{name}:**") } else { format!("**{name}**:") };
+        let name =
+            |name: &str| if self.is_colon_inside { format!("**{name}:**") } else { format!("**{name}**:") };
         let mut text = "# Deferred\n\nProse.\n\n## Open deferrals\n".to_owned();
         for (at, body) in self.entries.iter().enumerate() {
             let tick = if body.is_closed { 'x' } else { ' ' };
