@@ -191,6 +191,9 @@ fn without_a_repository_nothing_is_closed() {
     );
 }
 
+/// What spoils a folder.
+type Change = fn(&Path);
+
 /// A copy without `.git`, as `docent run` makes one.
 fn copy(desk: &Desk, name: &str) -> PathBuf {
     let to = desk.path(name);
@@ -220,7 +223,7 @@ async fn a_folder_is_a_commit_only_if_it_is_so_byte_for_byte() {
 
     desk.write("repo/a.txt", "same\n");
     assert!(local.is_exactly(&copy(&desk, "same")).await.unwrap());
-    let changes: [(&str, fn(&Path)); 6] = [
+    let changes: [(&str, Change); 6] = [
         ("a byte", |folder| fs::write(folder.join("a.txt"), "sam3\n").unwrap()),
         ("one more", |folder| fs::write(folder.join("more"), "").unwrap()),
         ("one less", |folder| fs::remove_file(folder.join("a.txt")).unwrap()),
