@@ -15,6 +15,8 @@
 
 mod compare;
 mod error;
+mod file;
+mod local;
 mod program;
 mod refs;
 mod tree;
@@ -30,6 +32,7 @@ use url::Url;
 
 pub use compare::Judge;
 pub use error::GitError;
+pub use local::Local;
 
 use program::{Environment, Scratch};
 

@@ -73,6 +73,11 @@ async fn what_strangers_wrote_stays_text_on_every_page() {
     let run = read(&router, "/runs/1").await.body;
     let shown = "&#60;script&#62;document.title=&#39;RAN&#39;&#60;/script&#62;";
     assert!(run.matches(shown).count() >= 10, "{}", run.matches(shown).count());
+    assert_eq!(
+        run.matches("known: deferred as ").count(),
+        1,
+        "beside the failure, and not beside what passed"
+    );
     assert!(
         run.contains("\\u{202e}gnol\\u{200b}red"),
         "marks that reorder are written out, colours are gone"

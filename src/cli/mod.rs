@@ -4,6 +4,7 @@ mod assemble;
 mod backup;
 mod bundled;
 mod check;
+mod defer;
 mod demo;
 mod doctor;
 mod explain;
@@ -52,6 +53,9 @@ enum Command {
     Runs(runs::Runs),
     /// Why a comment did or did not start a run.
     Explain(explain::Explain),
+    /// DEFERRED.md: what maintainers have put off.
+    #[command(subcommand)]
+    Defer(defer::Defer),
     /// Recipes.
     #[command(subcommand)]
     Recipe(recipe::RecipeCommand),
@@ -92,6 +96,7 @@ async fn run_command(arguments: Arguments) -> ExitCode {
         Command::Doctor(doctor) => doctor::doctor(config, &doctor).await,
         Command::Runs(runs) => runs::runs(config, &runs).await,
         Command::Explain(explain) => explain::explain(config, &explain).await,
+        Command::Defer(command) => defer::defer(config, &command).await,
         Command::Recipe(command) => recipe::recipe(config, &command).await,
         Command::Spec(spec) => spec::spec(config, &spec).await,
         Command::Backup(backup) => backup::backup(config, &backup).await,

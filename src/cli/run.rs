@@ -167,7 +167,8 @@ pub async fn run(named: Option<&Path>, arguments: &RunHere) -> Result<ExitCode, 
     }
     for test in run.tiers.iter().flat_map(|tier| &tier.tests).filter(|test| test.outcome.is_bad()) {
         let (name, why) = (neutral::plain(&test.name, 120), neutral::plain(&test.message, 200));
-        println!("  {name} {}: {why}", test.outcome.words());
+        let known = crate::core::deferred::known(&run, test).map(|known| format!(" ({})", known.words()));
+        println!("  {name} {}: {why}{}", test.outcome.words(), known.unwrap_or_default());
     }
     println!("results: {}", arguments.output.join("result.json").display());
     Ok(code_of(&run))

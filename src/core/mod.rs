@@ -27,6 +27,7 @@ pub mod installation;
 pub mod lock;
 pub mod meaning;
 
+pub mod deferred;
 pub mod notebook;
 pub mod plan;
 pub mod publishing;

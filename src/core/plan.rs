@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::command::TestOptions;
 use super::curation::Curation;
+use super::deferred::Known;
+use super::id::Sha;
 use super::outcome::TestResult;
 use super::recipe::{Recipe, TestSet, Tier};
 use super::reuse::Prints;
@@ -31,6 +33,12 @@ pub struct Plan {
     /// What the tests see of the commit.
     #[serde(default)]
     pub prints: Prints,
+    /// Of a local folder: the commit whose files it holds, exactly those.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<Sha>,
+    /// Open deferrals that name tests.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deferred: Vec<Known>,
     /// What a person should know: nothing selected, patterns that fit nothing, ….
     pub warnings: Vec<String>,
 }

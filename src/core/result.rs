@@ -3,11 +3,13 @@
 //! Its shape is a contract, published as `docs/schema/result.schema.json`, so it is written down apart from the
 //! state that docent keeps for itself. Fields are only ever added; anything else is a new `schema`.
 
+use chrono::NaiveDate;
 use serde::Serialize;
 
 use super::baseline::{self, Baseline, Class};
 use super::command::TestOptions;
 use super::curation::Source;
+use super::deferred;
 use super::id::{BranchId, CommentId, PullId};
 use super::lock::LockChanges;
 use super::outcome::{Outcome, TestResult};
@@ -147,6 +149,16 @@ struct Test<'a> {
     /// The command that repeats a failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     reproduce: Option<String>,
+    /// The open deferral that announced a failure; missing where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deferred: Option<Announced<'a>>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct Announced<'a> {
+    slug: &'a str,
+    since: NaiveDate,
+    is_own_word: bool,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -185,6 +197,8 @@ impl<'a> Document<'a> {
     /// The document of `run` as it stands: ended or not.
     pub fn of(run: &'a Run, origin: Origin<'a>) -> Self {
         let request = &run.request;
+        let commit = run.plan.as_ref().and_then(|plan| plan.commit.as_ref());
+        let head = request.sha.as_ref().or(commit);
         Self {
             schema: SCHEMA,
             docent: origin.docent,
@@ -196,7 +210,7 @@ impl<'a> Document<'a> {
             reason: run.reason.as_deref(),
             place: &request.place,
             pull_request: request.pull.as_ref().map(pull_request),
-            head_sha: request.sha.as_ref().map(|sha| sha.as_str()),
+            head_sha: head.map(|sha| sha.as_str()),
             base_sha: request.base.as_ref().map(|sha| sha.as_str()),
             is_untrusted: request.is_untrusted,
             trigger: match &request.trigger {
@@ -308,9 +322,15 @@ fn tier<'a>(run: &'a Run, tier: &'a TierRun, origin: Origin<'_>) -> Tier<'a> {
                 result: test,
                 baseline: class(test),
                 reproduce: test.outcome.is_bad().then(|| reproduce(run, origin, planned(test))),
+                deferred: announced(run, test),
             })
             .collect(),
     }
+}
+
+fn announced<'a>(run: &'a Run, test: &TestResult) -> Option<Announced<'a>> {
+    let known = deferred::known(run, test)?;
+    Some(Announced { slug: &known.slug, since: known.since, is_own_word: known.is_own_word })
 }
 
 fn attempt(attempt: &Attempt) -> Try<'_> {

@@ -351,7 +351,7 @@ pub enum RunChange {
     /// It left the queue.
     Started,
     /// Its commit is there and docent knows what to do with it.
-    Prepared { recipe: RecipeUse, plan: Plan, tiers: Vec<TierRun> },
+    Prepared { recipe: RecipeUse, plan: Box<Plan>, tiers: Vec<TierRun> },
     /// A try was put into the outbox.
     AttemptOpened { attempt: AttemptId },
     /// The executor has taken a try.
@@ -508,7 +508,7 @@ impl Run {
             RunChange::Started => self.started_at = Some(at),
             RunChange::Prepared { recipe, plan, tiers } => {
                 self.recipe = Some(recipe.clone());
-                self.plan = Some(plan.clone());
+                self.plan = Some(Plan::clone(plan));
                 self.tiers = tiers.clone();
             }
             RunChange::AttemptOpened { attempt } => {

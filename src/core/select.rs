@@ -31,7 +31,7 @@ pub fn is_candidate(path: &str) -> bool {
 }
 
 /// In a folder named `extra`.
-fn is_in_extra_folder(path: &str) -> bool {
+pub fn is_in_extra_folder(path: &str) -> bool {
     path.rsplit_once('/').is_some_and(|(folder, _)| folder.split('/').any(|part| part == "extra"))
 }
 

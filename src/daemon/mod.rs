@@ -7,6 +7,7 @@ mod bundle;
 mod compare;
 mod curate;
 mod curated;
+mod deferred;
 mod dispatch;
 mod execute;
 mod locks;

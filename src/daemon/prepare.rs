@@ -14,7 +14,7 @@ use super::dispatch::{ours, passing};
 use crate::bundle::REPO;
 use crate::core::bundle;
 use crate::core::event::{Event, Fault};
-use crate::core::id::{Line, RunId};
+use crate::core::id::{Line, RepositoryId, RunId};
 use crate::core::notebook;
 use crate::core::reuse::{self, Prints};
 use crate::core::run::{Phase, RecipeUse, Run};
@@ -63,6 +63,13 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
                 plan
             }
         };
+        let (deferred, unknown) = tokio::select! {
+            told = self.deferred(&run) => told,
+            () = token.cancelled() => return Err(ours("stopped on request")),
+        };
+        plan.deferred = deferred;
+        plan.warnings.extend(unknown);
+        plan.commit = self.commit_of(&run).await?;
         // Where nobody can tell which image it is, nothing is reused.
         let image_identity = self.0.executor.identify(&recipe.image).await;
         let recipe = RecipeUse {
@@ -111,6 +118,14 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
                 return copied.await.map_err(|error| passing(error.to_string()))?;
             }
         };
+        let source = self.source(run, repository).await?;
+        let checkout = self.0.git.fetch(&source, sha.as_str(), &into, &FetchLimits::default()).await?;
+        tracing::info!(run = %run.id, files = checkout.files, bytes = checkout.bytes, "fetched");
+        Ok(())
+    }
+
+    /// Where the commit of a run comes from.
+    pub(super) async fn source(&self, run: &Run, repository: &RepositoryId) -> Result<FetchSource, Fault> {
         let (Some(watched), Some(repository)) =
             (self.0.forges.get(&repository.forge), self.repository(repository))
         else {
@@ -120,10 +135,7 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
         let (source, fallback_ref) = watched.forge.clone_source(&repository, pull).await?;
         let fallback_ref = fallback_ref.or_else(|| branch_ref(&Line::Branch(run.request.branch()?.clone())));
         let credential = source.credential.map(|(username, token)| BasicCredential { username, token });
-        let source = FetchSource { url: source.url, credential, fallback_ref };
-        let checkout = self.0.git.fetch(&source, sha.as_str(), &into, &FetchLimits::default()).await?;
-        tracing::info!(run = %run.id, files = checkout.files, bytes = checkout.bytes, "fetched");
-        Ok(())
+        Ok(FetchSource { url: source.url, credential, fallback_ref })
     }
 }
 

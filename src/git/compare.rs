@@ -110,7 +110,7 @@ impl Fetch<'_> {
     }
 
     /// The content of a file; none if it is too large to be looked at.
-    async fn blob(&self, id: &str) -> Result<Option<Vec<u8>>, GitError> {
+    pub(super) async fn blob(&self, id: &str) -> Result<Option<Vec<u8>>, GitError> {
         let mut content = Vec::new();
         let args = self.args(&["cat-file", "blob", id]);
         let read = self.environment.run(&self.work_tree, &args, self.deadline, None, |bytes| {

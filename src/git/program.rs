@@ -176,7 +176,7 @@ impl Environment {
         }
     }
 
-    fn configure(&mut self, name: &str, value: &str) {
+    pub fn configure(&mut self, name: &str, value: &str) {
         self.configuration.push((name.to_owned(), value.to_owned().into()));
     }
 

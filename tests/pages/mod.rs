@@ -10,6 +10,7 @@ use docent::clock::Clock;
 use docent::core::action::Action;
 use docent::core::command::Grammar;
 use docent::core::decide::decide;
+use docent::core::deferred::Known;
 use docent::core::event::{AttemptEnding, Event, Fault, Heartbeat};
 use docent::core::id::{AttemptId, CommentId, CommentKind, PullId, RepositoryId, RunId, Sha};
 use docent::core::outcome::{Cell, Ending, Exception, Outcome, TestResult};
@@ -204,6 +205,12 @@ impl Museum {
                 "forgotten.ipynb".into(),
             ],
             warnings: vec![endless()],
+            deferred: vec![Known {
+                slug: HOSTILE.into(),
+                since: "2026-11-02".parse().unwrap(),
+                tests: vec!["bad.ipynb".into(), "good.ipynb".into()],
+                is_own_word: true,
+            }],
             ..Plan::default()
         };
         let recipe = RecipeUse {

@@ -5,6 +5,7 @@ mod baseline;
 mod commands;
 mod curating;
 mod curator;
+mod deferred;
 mod executor_trouble;
 mod forge_trouble;
 mod publishing;

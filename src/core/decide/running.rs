@@ -32,7 +32,8 @@ impl Deciding<'_> {
                     && plan.findings.is_empty()
                     && plan.notebooks.is_empty()
                     && plan.extra_notebooks.is_empty();
-                self.run(run, RunChange::Prepared { recipe: recipe.clone(), plan: plan.clone(), tiers });
+                let plan = Box::new(plan.clone());
+                self.run(run, RunChange::Prepared { recipe: recipe.clone(), plan, tiers });
                 if is_idle {
                     let why = "none of these tests is in this commit".to_owned();
                     return self.conclude_as(run, Verdict::Skip, None, Some(why));

@@ -4,8 +4,7 @@ use std::fmt::Write as _;
 
 use super::status::class_of;
 use super::{View, fold, page_of};
-use crate::core::baseline::Class;
-use crate::core::neutral;
+use crate::core::{deferred, neutral};
 use crate::core::outcome::TestResult;
 use crate::core::result::{Origin, reproduce};
 use crate::core::run::{Run, TierRun};
@@ -23,7 +22,7 @@ pub(super) fn write_failures(text: &mut String, view: &View<'_>, run: &Run, limi
     let page = page_of(view, run);
     let origin = Origin { page_url: page.as_deref(), clone_url: view.clone_url, ..Origin::default() };
     for (tier, test) in bad.iter().take(limit) {
-        write_failure(text, tier, test, class_of(run, tier, test));
+        write_failure(text, run, tier, test);
         write_repeat(text, &reproduce(run, origin, tier.planned.contains(&test.name).then_some(&test.name)));
     }
     if bad.len() > limit {
@@ -40,7 +39,8 @@ fn write_repeat(text: &mut String, command: &str) {
     fold(text, "repeat it", &neutral::block(command, 5, 4000));
 }
 
-fn write_failure(text: &mut String, tier: &TierRun, test: &TestResult, class: Option<Class>) {
+fn write_failure(text: &mut String, run: &Run, tier: &TierRun, test: &TestResult) {
+    let class = class_of(run, tier, test);
     let _ = writeln!(
         text,
         "\n#### {} {} — {}{}\n",
@@ -66,6 +66,9 @@ fn write_failure(text: &mut String, tier: &TierRun, test: &TestResult, class: Op
         let _ = writeln!(text, "Tier {}, {place}", tier.tier.name);
     } else {
         let _ = writeln!(text, "Tier {}", tier.tier.name);
+    }
+    if let Some(known) = deferred::known(run, test) {
+        let _ = writeln!(text, "\n{}", neutral::inline(&known.words(), 200));
     }
     if let Some(exception) = &test.exception {
         let value = if exception.value.is_empty() {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::super::row::NAME;
 use super::super::{Moment, coarse, seconds};
+use crate::core::deferred;
 use crate::core::id::RunId;
 use crate::core::outcome::{Outcome, TestResult};
 use crate::core::run::{Attempt, Run, TierRun};
@@ -54,6 +55,8 @@ pub struct Test {
     pub class: Shown,
     /// What it has to do with the change.
     pub baseline: &'static str,
+    /// The deferral that announced it.
+    pub deferred: Shown,
     pub place: Shown,
     pub heading: Shown,
     pub error: Shown,
@@ -149,7 +152,12 @@ fn attempt(run: RunId, attempt: &Attempt, now: Time) -> Try {
 
 fn compared(run: &Run, tier: &TierRun, result: &TestResult) -> Test {
     let class = run.baseline.as_ref().and_then(|baseline| baseline.class(&tier.tier.name, &result.name));
-    Test { baseline: class.map_or("", |class| class.words()), ..test(result) }
+    let deferred = deferred::known(run, result).map(|known| known.words()).unwrap_or_default();
+    Test {
+        baseline: class.map_or("", |class| class.words()),
+        deferred: Shown::line(&deferred, 200),
+        ..test(result)
+    }
 }
 
 fn test(test: &TestResult) -> Test {
@@ -175,6 +183,7 @@ fn test(test: &TestResult) -> Test {
         name: Shown::line(&test.name, 200),
         class: Shown::line(class, NAME),
         baseline: "",
+        deferred: Shown::line("", NAME),
         place: Shown::line(&place.unwrap_or_default(), NAME),
         heading: Shown::line(cell.and_then(|cell| cell.heading.as_deref()).unwrap_or_default(), 120),
         error: Shown::line(&error.unwrap_or_default(), 400),
