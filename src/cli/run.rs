@@ -15,6 +15,7 @@ use super::scratch::{Scratch, sweep};
 use crate::config::{self, Config};
 use crate::core::command::TestOptions;
 use crate::core::event::{Ask, Event};
+use crate::core::extra;
 use crate::core::id::RunId;
 use crate::core::neutral;
 use crate::core::report::headline;
@@ -108,7 +109,7 @@ pub fn own_state_dir() -> PathBuf {
 /// Runs, shows progress, and leaves the results in the output folder.
 pub async fn run(named: Option<&Path>, arguments: &RunHere) -> Result<ExitCode, Trouble> {
     let config = here_config(named)?;
-    let request = request(arguments)?;
+    let request = request(arguments, std::env::var(STAGES).ok().as_deref())?;
     let shelf = assemble::load_shelf(&config, &config.state_dir)?;
     if let Some(name) = request.recipe.as_ref().filter(|name| !shelf.recipes.contains_key(*name)) {
         return Err(Trouble::Usage(format!("there is no recipe {name:?}")));
@@ -163,7 +164,12 @@ pub async fn run(named: Option<&Path>, arguments: &RunHere) -> Result<ExitCode, 
     Ok(code_of(&run))
 }
 
-fn request(arguments: &RunHere) -> Result<Request, Trouble> {
+/// Asks for extra tests as well: for those who already have it in their scripts.
+const STAGES: &str = "STAGES";
+
+fn request(arguments: &RunHere, stages: Option<&str>) -> Result<Request, Trouble> {
+    let stages = stages.map(extra::stages).transpose();
+    let in_stages = stages.map_err(|error| Trouble::Usage(format!("{STAGES}: {error}")))?.unwrap_or(false);
     let is_address = arguments.place.starts_with("https://") || arguments.place.starts_with("http://");
     let sha = arguments.sha.as_deref().map(str::parse).transpose();
     let sha = sha.map_err(|error| Trouble::Usage(format!("--sha: {error}")))?;
@@ -190,7 +196,7 @@ fn request(arguments: &RunHere) -> Result<Request, Trouble> {
         is_untrusted: true,
         recipe: arguments.recipe.clone(),
         options: TestOptions {
-            extra_tests: arguments.extra_tests,
+            extra_tests: arguments.extra_tests || in_stages,
             tiers: arguments.tier.clone(),
             notebooks: arguments.notebooks.clone(),
             spec: arguments.spec.clone(),

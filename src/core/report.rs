@@ -1,9 +1,12 @@
 //! What the forge is told: one comment for a pull request, one status for a run. Both are made from the state alone, so
 //! they are never about the past, and the same state gives the same bytes.
 
+mod extra;
+
 use std::fmt::Write as _;
 
 use super::baseline::{self, Class};
+use super::extra::verdict_before_extras;
 use super::ledger::{Entry, Fate};
 use super::neutral;
 use super::outcome::{Outcome, TestResult};
@@ -11,6 +14,8 @@ use super::run::{Attempt, Phase, Run, TierRun, Trigger};
 use super::time::{for_people, length_for_people};
 use super::verdict::Verdict;
 use super::world::Pull;
+
+pub use extra::extra_status;
 
 /// Commands whose fates are shown.
 const ANSWERS: usize = 6;
@@ -60,14 +65,16 @@ pub fn status(run: &Run) -> (Light, String) {
     // A green light speaks for all of the recipe, so a part of it is not given one.
     let options = &run.request.options;
     let is_part = !options.tiers.is_empty() || options.notebooks.is_some();
-    let is_good = matches!(run.verdict, Some(Verdict::Pass | Verdict::Skip)) || baseline::is_let_pass(run);
+    // Nobody who waits for the default tiers waits for the extra ones.
+    let verdict = run.verdict.or_else(|| verdict_before_extras(run));
+    let is_good = matches!(verdict, Some(Verdict::Pass | Verdict::Skip)) || baseline::is_let_pass(run);
     if is_part && is_good && run.cancel.is_none() {
         return (Light::Grey, format!("only a part was asked for; {line}"));
     }
     let light = match run.phase {
-        _ if !run.phase.is_ended() && run.verdict.is_none() => Light::Pending,
+        _ if !run.phase.is_ended() && verdict.is_none() => Light::Pending,
         Phase::Cancelled | Phase::Rejected | Phase::Expired => Light::Grey,
-        _ => match run.verdict {
+        _ => match verdict {
             Some(Verdict::Pass | Verdict::Skip) => Light::Green,
             Some(Verdict::Fail) if baseline::is_let_pass(run) => Light::Green,
             Some(Verdict::Fail) => Light::Red,
@@ -84,22 +91,23 @@ pub fn headline(run: &Run) -> String {
         (Phase::Accepted | Phase::Waiting, _) => "waits in the queue".to_owned(),
         (Phase::Preparing, None) => "is being prepared".to_owned(),
         (Phase::Available, None) => match run.tiers.iter().find(|tier| tier.verdict.is_none()) {
-            Some(tier) => format!("runs tier {}", tier.tier.name),
+            Some(tier) => {
+                let before = verdict_before_extras(run).map(|verdict| format!("{}; ", concluded(run, verdict)));
+                format!("{}runs tier {}", before.unwrap_or_default(), tier.tier.name)
+            }
             None => "runs".to_owned(),
         },
         (Phase::Cancelled, _) => "cancelled".to_owned(),
         (Phase::Rejected, _) => "turned down".to_owned(),
         (Phase::Expired, _) => "lapsed".to_owned(),
-        (_, Some(verdict)) if run.cancel.is_none() => {
-            let counted = count(run);
-            if counted.is_empty() {
-                verdict.word().to_owned()
-            } else {
-                format!("{}: {counted}", verdict.word())
-            }
-        }
+        (_, Some(verdict)) if run.cancel.is_none() => concluded(run, verdict),
         _ => "is being stopped".to_owned(),
     }
+}
+
+fn concluded(run: &Run, verdict: Verdict) -> String {
+    let counted = count(run);
+    if counted.is_empty() { verdict.word().to_owned() } else { format!("{}: {counted}", verdict.word()) }
 }
 
 /// `2 passed, 1 failed, 1 skipped` over the last tier that has tests of its own; empty when none has.
@@ -198,14 +206,7 @@ fn write_run(text: &mut String, view: &View<'_>, run: &Run, failures: usize) {
     }
     write_comparison(text, run);
     write_failures(text, run, failures);
-    if let Some(extra) = run.extra_verdict {
-        let _ = writeln!(
-            text,
-            "\nExtra tests, which never move the verdict above: {} {}",
-            extra.sign(),
-            extra.word()
-        );
-    }
+    extra::write_extra(text, run, failures);
     if let Some(plan) = run.plan.as_ref().filter(|plan| !plan.warnings.is_empty()) {
         text.push('\n');
         for warning in plan.warnings.iter().take(5) {
@@ -321,6 +322,7 @@ fn write_failures(text: &mut String, run: &Run, limit: usize) {
     let bad: Vec<(&TierRun, &TestResult)> = run
         .tiers
         .iter()
+        .filter(|tier| !tier.tier.is_opt_in)
         .flat_map(|tier| tier.tests.iter().map(move |test| (tier, test)))
         .filter(|(_, test)| test.outcome.is_bad())
         .collect();
@@ -388,6 +390,7 @@ fn write_rest(text: &mut String, run: &Run) {
         .tiers
         .iter()
         .rev()
+        .filter(|tier| !tier.tier.is_opt_in)
         .flat_map(|tier| &tier.tests)
         .filter(|test| seen.insert(test.name.as_str()) && !test.outcome.is_bad())
         .collect();
@@ -479,9 +482,10 @@ fn answer(fate: &Fate, runs: &[Run]) -> String {
     match fate {
         Fate::Pending => "being looked at".to_owned(),
         Fate::Accepted { run } => format!("accepted as run {run}"),
-        Fate::Offered { run } => match runs.iter().find(|known| known.id == *run) {
+        Fate::Offered { run, why } => match runs.iter().find(|known| known.id == *run) {
             Some(known) if known.phase != Phase::Offered => format!("offer {run}, {}", headline(known)),
-            _ => format!("offer {run}, waits to be accepted"),
+            _ if why.is_empty() => format!("offer {run}, waits to be accepted"),
+            _ => format!("offer {run}, waits to be accepted: {why}"),
         },
         Fate::Answered { text } => neutral::inline(text, 400),
         Fate::Refused { refusal } => {

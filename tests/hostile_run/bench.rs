@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::hostile::{processes, tiny};
 
-pub const NOTEBOOK: &str = "docent/notebook:1";
+pub const NOTEBOOK: &str = "docent/notebook:2";
 
 /// Where the fixture is.
 pub fn fixture(name: &str) -> PathBuf {

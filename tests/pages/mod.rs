@@ -390,6 +390,7 @@ fn policy() -> Policy {
         allow: vec![Allow::Account { login: "mira".into(), number: CURATOR }],
         branches: vec![],
         paths: vec![],
+        extra: Default::default(),
         has_reports: true,
     };
     Policy {

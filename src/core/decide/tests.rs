@@ -111,6 +111,7 @@ pub(super) fn policy() -> Policy {
         allow: vec![Allow::Account { login: "mira".into(), number: MIRA }],
         branches: vec![],
         paths: vec![],
+        extra: Default::default(),
         has_reports: true,
     };
     Policy {
@@ -272,7 +273,7 @@ fn a_maintainers_command_becomes_a_run_and_a_verdict() {
 fn a_strangers_command_is_an_offer_that_somebody_who_may_accepts() {
     let mut bench = Bench::new();
     bench.see(1, 'a');
-    assert_eq!(bench.say(1, 1, GUEST, "!testme"), [Fate::Offered { run: RunId(1) }]);
+    assert_eq!(bench.say(1, 1, GUEST, "!testme"), [Fate::Offered { run: RunId(1), why: String::new() }]);
     assert_eq!(code(&bench.say(2, 1, GUEST, "!accept aaaaaaa")), "not-allowed");
     assert_eq!(code(&bench.say(3, 1, GUEST, "!cancel")), "not-allowed");
     assert_eq!(code(&bench.say(4, 1, MIRA, "!accept bbbbbbb")), "unknown-sha");

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use docent::clock::Clock;
 use docent::core::command::Grammar;
 use docent::core::event::Event;
+use docent::core::extra::ExtraPolicy;
 use docent::core::id::{AttemptId, PullId, RepositoryId, RunId};
 use docent::core::ledger::Entry;
 use docent::core::policy::{Allow, Policy, RepositoryPolicy};
@@ -130,6 +131,8 @@ pub struct Setting {
     pub branches: Vec<String>,
     /// Paths whose changes start runs.
     pub paths: Vec<String>,
+    /// Whether and how often extra tests run.
+    pub extra: ExtraPolicy,
     /// How long an answer of the forge may take.
     pub patience: Duration,
     /// The recipe `trial`.
@@ -146,6 +149,7 @@ impl Default for Setting {
             others: Vec::new(),
             branches: Vec::new(),
             paths: Vec::new(),
+            extra: ExtraPolicy::default(),
             patience: Duration::from_secs(20),
             recipe: RECIPE,
         }
@@ -276,6 +280,7 @@ impl Stage {
                 allow,
                 branches: self.setting.branches.clone(),
                 paths: self.setting.paths.clone(),
+                extra: self.setting.extra,
                 has_reports,
             };
             (name, policy)

@@ -1,0 +1,96 @@
+//! What the extra tests came to: a status and a block of their own, so that nothing of them stands among the default ones.
+
+use std::fmt::Write as _;
+
+use super::{Light, counts, fold};
+use crate::core::neutral;
+use crate::core::outcome::TestResult;
+use crate::core::run::{Phase, Run, TierRun};
+use crate::core::verdict::Verdict;
+
+/// Lines of a traceback that are shown.
+const TRACEBACK_LINES: usize = 12;
+/// Passed tests that are named.
+const PASSED: usize = 50;
+
+/// The light and the one line of the status of a run's extra tests; none where it has none.
+pub fn extra_status(run: &Run) -> Option<(Light, String)> {
+    let mut tiers = tiers(run).peekable();
+    tiers.peek()?;
+    let counted = counts(tiers.flat_map(|tier| &tier.tests));
+    let line = |word: &str| if counted.is_empty() { word.to_owned() } else { format!("{word}: {counted}") };
+    let options = &run.request.options;
+    let is_part = !options.tiers.is_empty() || options.notebooks.is_some();
+    Some(match run.extra_verdict {
+        _ if run.cancel.is_some() => (Light::Grey, "cancelled".to_owned()),
+        None if run.phase.is_ended() => (Light::Grey, "did not run".to_owned()),
+        None => (Light::Pending, "run after the others".to_owned()),
+        Some(verdict @ (Verdict::Pass | Verdict::Skip)) if is_part => {
+            (Light::Grey, format!("only a part was asked for; {}", line(verdict.word())))
+        }
+        Some(verdict @ (Verdict::Pass | Verdict::Skip)) => (Light::Green, line(verdict.word())),
+        Some(Verdict::Fail) => (Light::Red, line(Verdict::Fail.word())),
+        Some(Verdict::Unverified) => (Light::Grey, line(Verdict::Unverified.word())),
+    })
+}
+
+fn tiers(run: &Run) -> impl Iterator<Item = &TierRun> {
+    run.tiers.iter().filter(|tier| tier.tier.is_opt_in)
+}
+
+/// The block of the comment; nothing where there are no extra tests.
+pub(super) fn write_extra(text: &mut String, run: &Run, limit: usize) {
+    let Some((_, line)) = extra_status(run) else { return };
+    let sign = match run.extra_verdict {
+        Some(verdict) if run.cancel.is_none() => verdict.sign(),
+        _ if run.phase == Phase::Cancelled => "■",
+        _ => "●",
+    };
+    let _ = writeln!(text, "\n#### {sign} Extra tests: {line}\n\nThey never move the verdict above.");
+    let (bad, good): (Vec<&TestResult>, Vec<&TestResult>) =
+        tiers(run).flat_map(|tier| &tier.tests).partition(|test| test.outcome.is_bad());
+    for test in bad.iter().take(limit) {
+        write_failure(text, test);
+    }
+    if bad.len() > limit {
+        let _ = writeln!(text, "\n… and {} more.", bad.len() - limit);
+    }
+    for attempt in tiers(run).filter_map(|tier| tier.attempts.last()).filter(|it| !it.note.is_empty()) {
+        if bad.is_empty() {
+            let _ = writeln!(text, "\n{}", neutral::inline(&attempt.note, 200));
+        }
+    }
+    let mut list = String::new();
+    for test in good.iter().take(PASSED) {
+        let why = Some(&test.message).filter(|why| !why.is_empty());
+        let why = why.map(|why| format!(": {}", neutral::inline(why, 120))).unwrap_or_default();
+        let _ = writeln!(
+            list,
+            "- {} {}, {:.1} s{why}",
+            neutral::path(&test.name),
+            test.outcome.words(),
+            test.seconds
+        );
+    }
+    if good.len() > PASSED {
+        let _ = writeln!(list, "- … and {} more", good.len() - PASSED);
+    }
+    if !list.is_empty() {
+        fold(text, "extra tests that passed or were skipped", &list);
+    }
+}
+
+fn write_failure(text: &mut String, test: &TestResult) {
+    let sign = if test.outcome.is_ours() { "?" } else { "✘" };
+    let _ = writeln!(text, "\n{sign} {} {}", neutral::path(&test.name), test.outcome.words());
+    if !test.message.is_empty() {
+        let _ = writeln!(text, "\n{}", neutral::inline(&test.message, 400));
+    }
+    if let Some(exception) = test.exception.as_ref().filter(|exception| !exception.traceback.is_empty()) {
+        let traceback = neutral::block(&exception.traceback.join("\n"), TRACEBACK_LINES, 3000);
+        fold(text, "traceback", &traceback);
+    }
+    if !test.stderr.is_empty() {
+        fold(text, "standard error", &neutral::block(&test.stderr, 10, 2000));
+    }
+}
