@@ -18,7 +18,7 @@ use crate::core::event::{Ask, Event};
 use crate::core::extra;
 use crate::core::id::RunId;
 use crate::core::neutral;
-use crate::core::report::headline;
+use crate::core::report::{extra_status, headline};
 use crate::core::result::{Document, Origin};
 use crate::core::run::{Kept, Party, Request, Run, Trigger};
 use crate::daemon::Daemon;
@@ -153,6 +153,9 @@ pub async fn run(named: Option<&Path>, arguments: &RunHere) -> Result<ExitCode, 
     running.await??;
     save(&run, &files, &arguments.output)?;
     println!("{} {}", run.verdict.map_or("■", |verdict| verdict.sign()), headline(&run));
+    if let Some((_, line)) = extra_status(&run) {
+        println!("extra tests: {line}");
+    }
     if let Some(reason) = &run.reason {
         println!("{}", neutral::plain(reason, 500));
     }

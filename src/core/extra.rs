@@ -60,7 +60,9 @@ pub fn judge(policy: &ExtraPolicy, used: &[Time], now: Time) -> Result<Option<St
             let text = "the operator lets no extra tests run here: ask without --extra-tests";
             return Err(Refusal::new("no-extra-tests", text));
         }
-        ExtraRule::Offer => return Ok(Some("extra tests wait for somebody who may to accept them".to_owned())),
+        ExtraRule::Offer => {
+            return Ok(Some("extra tests wait for somebody who may to accept them".to_owned()));
+        }
         ExtraRule::Run => {}
     }
     let Some(most) = policy.per_day else { return Ok(None) };
@@ -69,10 +71,8 @@ pub fn judge(policy: &ExtraPolicy, used: &[Time], now: Time) -> Result<Option<St
     let Some(beyond) = counted.len().checked_sub(most) else { return Ok(None) };
     // Free again when so many have become old that one more fits.
     let free = counted.get(beyond).map(|at| format!(", the next is free at {}", for_people(*at + DAY)));
-    let text = format!(
-        "of {most} runs with extra tests in 24 hours none is left{}",
-        free.unwrap_or_default()
-    );
+    let text =
+        format!("of {most} runs with extra tests in 24 hours none is left{}", free.unwrap_or_default());
     Ok(Some(text))
 }
 

@@ -53,8 +53,7 @@ pub fn tiers(recipe: &Recipe, options: &TestOptions) -> Result<Vec<Tier>, String
     }
     let count = last.map_or(recipe.tiers.len(), |at| at + 1);
     let tiers = recipe.tiers.iter().take(count);
-    let mut tiers: Vec<Tier> =
-        tiers.filter(|tier| !tier.is_opt_in || options.extra_tests).cloned().collect();
+    let mut tiers: Vec<Tier> = tiers.filter(|tier| !tier.is_opt_in || options.extra_tests).cloned().collect();
     // What nobody has to wait for comes after what everybody waits for, wherever it stands in the recipe.
     tiers.sort_by_key(|tier| tier.is_opt_in);
     Ok(tiers)

@@ -92,7 +92,8 @@ pub fn headline(run: &Run) -> String {
         (Phase::Preparing, None) => "is being prepared".to_owned(),
         (Phase::Available, None) => match run.tiers.iter().find(|tier| tier.verdict.is_none()) {
             Some(tier) => {
-                let before = verdict_before_extras(run).map(|verdict| format!("{}; ", concluded(run, verdict)));
+                let before =
+                    verdict_before_extras(run).map(|verdict| format!("{}; ", concluded(run, verdict)));
                 format!("{}runs tier {}", before.unwrap_or_default(), tier.tier.name)
             }
             None => "runs".to_owned(),
@@ -207,6 +208,7 @@ fn write_run(text: &mut String, view: &View<'_>, run: &Run, failures: usize) {
     write_comparison(text, run);
     write_failures(text, run, failures);
     extra::write_extra(text, run, failures);
+    extra::write_suggestion(text, view);
     if let Some(plan) = run.plan.as_ref().filter(|plan| !plan.warnings.is_empty()) {
         text.push('\n');
         for warning in plan.warnings.iter().take(5) {

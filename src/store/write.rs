@@ -266,7 +266,9 @@ fn record(
         append(transaction, event, change, now)?;
         match change {
             Change::PullObserved { pull, .. } => pulls.insert(pull.id.clone()),
-            Change::ReportPosted { pull, .. } => pulls.insert(pull.clone()),
+            Change::ReportPosted { pull, .. } | Change::ExtrasSuggested { pull, .. } => {
+                pulls.insert(pull.clone())
+            }
             Change::BranchObserved { branch, .. }
             | Change::BranchJudged { branch, .. }
             | Change::BranchUnjudged { branch, .. } => branches.insert(branch.clone()),

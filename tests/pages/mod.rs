@@ -360,6 +360,7 @@ fn policy() -> Policy {
         tests,
         lock: None,
         is_reusable: false,
+        covers: vec![],
         limits: Limits {
             memory_bytes: 1 << 30,
             cpus: 1.0,

@@ -5,6 +5,7 @@ mod baseline;
 mod commands;
 mod curating;
 mod executor_trouble;
+mod extra;
 mod forge_trouble;
 mod pushes;
 mod queue;

@@ -430,6 +430,7 @@ impl Deciding<'_> {
         };
         self.run(run, RunChange::Accepted { by });
         self.run(run, RunChange::Queued);
+        self.look_for_extras(run);
         for old in older {
             self.supersede(old, run);
         }

@@ -33,7 +33,8 @@ impl Deciding<'_> {
         let pushed: Vec<&BranchId> = running.iter().filter_map(|run| run.request.branch()).collect();
         // Extra tests may take hours: where there are several slots, one is left for what does not.
         let has_extras = |run: &&Run| run.request.options.extra_tests;
-        let is_full = running.iter().filter(|run| has_extras(run)).count() >= extra::most_slots(self.policy.slots);
+        let is_full =
+            running.iter().filter(|run| has_extras(run)).count() >= extra::most_slots(self.policy.slots);
         let waiting =
             self.world.runs.values().filter(|run| run.phase == Phase::Waiting && run.cancel.is_none());
         waiting

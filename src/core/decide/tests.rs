@@ -78,6 +78,7 @@ fn tier(name: &str, is_gate: bool, is_opt_in: bool, tests: Option<TestSet>) -> T
         tests,
         lock: None,
         is_reusable: false,
+        covers: vec![],
         limits: Limits {
             memory_bytes: 1,
             cpus: 1.0,
@@ -459,7 +460,7 @@ fn the_machinery_is_tried_twice_and_a_failed_gate_leaves_the_rest_unverified() {
 fn extra_tests_never_move_the_default_verdict() {
     let mut bench = Bench::new();
     bench.see(1, 'a');
-    bench.say(1, 1, MIRA, "!testme --extra-tests");
+    bench.say(1, 1, MIRA, "!testme --extra-tests aaaaaaa");
     bench.prepare(1, &["a.ipynb"]);
     bench.end(1, exited(0), vec![]);
     bench.end(1, exited(0), vec![test("a.ipynb", Outcome::Passed)]);
@@ -619,6 +620,7 @@ fn the_operator_may_without_a_forge() {
     assert!(bench.run(1).cancel.is_some());
 }
 
+mod extra;
 mod pushes;
 
 #[test]
@@ -747,6 +749,7 @@ mod random {
             "!help\n!testme\n!cancel",
             "hello",
             "!testme --extra-tests",
+            "!testme --extra-tests aaaaaaa",
             "!tesme",
         ]);
         let one = prop_oneof![

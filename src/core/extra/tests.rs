@@ -76,8 +76,7 @@ fn pull(head_repository: Option<&str>, is_from_fork: bool) -> PullRequest {
 
 #[test]
 fn extra_tests_of_code_from_outside_need_the_commit() {
-    let (own, fork, gone) =
-        (pull(Some("a/b"), false), pull(Some("guest/b"), true), pull(None, false));
+    let (own, fork, gone) = (pull(Some("a/b"), false), pull(Some("guest/b"), true), pull(None, false));
     let grammar = Grammar::default();
     let asked = |extra_tests, sha: Option<&str>| TestOptions {
         extra_tests,

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Light, counts, fold};
+use super::{Light, View, counts, fold};
 use crate::core::neutral;
 use crate::core::outcome::TestResult;
 use crate::core::run::{Phase, Run, TierRun};
@@ -36,6 +36,18 @@ pub fn extra_status(run: &Run) -> Option<(Light, String)> {
 
 fn tiers(run: &Run) -> impl Iterator<Item = &TierRun> {
     run.tiers.iter().filter(|tier| tier.tier.is_opt_in)
+}
+
+/// One line for whoever does not know that there are extra tests for this; none once somebody asked for them.
+pub(super) fn write_suggestion(text: &mut String, view: &View<'_>) {
+    let is_known = view.runs.iter().any(|run| run.request.options.extra_tests);
+    if let Some(suggestion) = view.pull.suggested.as_ref().filter(|_| !is_known) {
+        let now = &view.pull.now;
+        let sha = if now.is_of_its_repository() { String::new() } else { format!(" {}", now.head.short()) };
+        let path = neutral::path(&suggestion.path);
+        let command = neutral::inline(&format!("{}{sha}", suggestion.command), 80);
+        let _ = writeln!(text, "\nThis changes what extra tests cover ({path}): {command} runs them.");
+    }
 }
 
 /// The block of the comment; nothing where there are no extra tests.

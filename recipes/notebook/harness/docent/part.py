@@ -90,8 +90,9 @@ class Part:
         self.say("reading", collector.nodeid)
 
     def pytest_collectreport(self, report):
-        if report.outcome != "passed" and self.may_be_mine(report.nodeid):
-            self.say("unread", report.nodeid, outcome=report.outcome, text=str(report.longrepr)[-8000:])
+        if report.outcome != "passed":
+            is_mine = self.may_be_mine(report.nodeid)
+            self.say("unread", report.nodeid, outcome=report.outcome, is_mine=is_mine, text=str(report.longrepr)[-8000:])
 
     def may_be_mine(self, nodeid: str) -> bool:
         """What cannot be read may hold tests of this part, unless neither it nor a conftest above it names the marker."""

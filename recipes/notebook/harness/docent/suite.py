@@ -228,8 +228,10 @@ class Suite:
     def _unread(self, name: str, said: dict):
         lines = text.last_lines([self._here(said["text"])])
         if said["outcome"] == "skipped":
-            return self._note(name or "pytest", "skipped", "skipped", _reason(said["text"]))
+            return self._note(name or "pytest", "skipped", "skipped", _reason(said["text"])) if said["is_mine"] else None
         self.is_explained = True
+        if not said["is_mine"]:
+            return print(f"{text.line(name)} cannot be read, and holds no {self.part} test", flush=True)
         errors = [line[1:].strip() for line in lines if line.startswith("E ")]
         self._note(name or "pytest", "failed", "not_importable", errors[-1] if errors else lines[-1] if lines else "it cannot be read",
                    raised=exception("CollectError", errors[-1] if errors else "", lines))
