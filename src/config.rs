@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use url::Url;
 
 use crate::core::command::Grammar;
+use crate::core::extra::ExtraPolicy;
 use crate::core::index::IndexHost;
 use crate::core::mistake::{Mistake, Place, did_you_mean, lines, position};
 use crate::core::policy::Allow;
@@ -79,6 +80,8 @@ pub struct RepositoryConfig {
     pub branches: Vec<String>,
     /// Patterns of paths whose changes start runs; none: any change of a watched branch, and none of a pull request.
     pub paths: Vec<String>,
+    /// Whether and how often extra tests run.
+    pub extra: ExtraPolicy,
     /// Who may start runs. Empty: nobody.
     pub allow: Vec<Allow>,
     /// Where its curated specs are published.

@@ -318,6 +318,7 @@ fn repositories(config: &Config, forge: &str, has_reports: bool) -> BTreeMap<Str
                 allow: repository.allow.clone(),
                 branches: repository.branches.clone(),
                 paths: repository.paths.clone(),
+                extra: repository.extra,
                 has_reports,
                 publish: repository.publish.as_ref().map(|publish| PublishPolicy {
                     to: publish.to(),

@@ -110,7 +110,7 @@ fn detail(fate: &Fate) -> String {
     let plain = |text: &str| format!(": {}", neutral::plain(text, 400));
     match fate {
         Fate::Pending => String::new(),
-        Fate::Accepted { run } | Fate::Offered { run } | Fate::Superseded { by: run } => {
+        Fate::Accepted { run } | Fate::Offered { run, .. } | Fate::Superseded { by: run } => {
             format!(": run {run}")
         }
         Fate::Answered { text } | Fate::NotUnderstood { text } => plain(text),

@@ -17,9 +17,10 @@ use crate::config::{self, Config};
 use crate::core::bundle;
 use crate::core::command::TestOptions;
 use crate::core::event::{Ask, Event};
+use crate::core::extra;
 use crate::core::id::RunId;
 use crate::core::neutral;
-use crate::core::report::headline;
+use crate::core::report::{extra_status, headline};
 use crate::core::result::{Document, Origin};
 use crate::core::run::{Kept, Party, Request, Run, Trigger};
 use crate::daemon::Daemon;
@@ -27,7 +28,7 @@ use crate::executor::awaited::Awaited;
 use crate::store::{Files, Store};
 
 /// What to run.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub struct RunHere {
     /// A folder, the address of a repository (with --sha), or a bundle: a file, or its address.
     #[arg(default_value = ".")]
@@ -114,6 +115,7 @@ pub fn own_state_dir() -> PathBuf {
 /// Runs, shows progress, and leaves the results in the output folder.
 pub async fn run(named: Option<&Path>, arguments: &RunHere) -> Result<ExitCode, Trouble> {
     let config = here_config(named)?;
+    let arguments = &with_stages(arguments.clone(), std::env::var(STAGES).ok().as_deref())?;
     let mut shelf = assemble::load_shelf(&config, &config.state_dir)?;
     let scratch = Scratch::new(&config.state_dir)?;
     let bundle = bundled::open(&arguments.place, arguments.sha.is_some(), scratch.path()).await?;
@@ -162,6 +164,9 @@ pub async fn run(named: Option<&Path>, arguments: &RunHere) -> Result<ExitCode, 
     running.await??;
     save(&run, &files, &arguments.output)?;
     println!("{} {}", run.verdict.map_or("■", |verdict| verdict.sign()), headline(&run));
+    if let Some((_, line)) = extra_status(&run) {
+        println!("extra tests: {line}");
+    }
     if let Some(reason) = &run.reason {
         println!("{}", neutral::plain(reason, 500));
     }
@@ -172,6 +177,15 @@ pub async fn run(named: Option<&Path>, arguments: &RunHere) -> Result<ExitCode, 
     }
     println!("results: {}", arguments.output.join("result.json").display());
     Ok(code_of(&run))
+}
+
+/// Asks for extra tests as well: for those who already have it in their scripts.
+const STAGES: &str = "STAGES";
+
+fn with_stages(arguments: RunHere, stages: Option<&str>) -> Result<RunHere, Trouble> {
+    let stages = stages.map(extra::stages).transpose();
+    let in_stages = stages.map_err(|error| Trouble::Usage(format!("{STAGES}: {error}")))?.unwrap_or(false);
+    Ok(RunHere { extra_tests: arguments.extra_tests || in_stages, ..arguments })
 }
 
 fn request(arguments: &RunHere) -> Result<Request, Trouble> {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::publish::publish;
 use super::{ForgeConfig, RecipeMention, RepositoryConfig};
+use crate::core::extra::{ExtraPolicy, ExtraRule};
 use crate::core::mistake::{Mistake, did_you_mean};
 use crate::core::policy::Allow;
 use crate::core::pull::Permission;
@@ -58,6 +59,7 @@ pub(super) fn repositories(
             recipe,
             branches,
             paths: paths(&table),
+            extra: extra(&table),
             allow: allow.unwrap_or_default(),
             publish,
         });
@@ -123,6 +125,14 @@ fn paths(table: &Table<'_, '_, '_>) -> Vec<String> {
         }
     }
     paths
+}
+
+fn extra(table: &Table<'_, '_, '_>) -> ExtraPolicy {
+    let rules = [("run", ExtraRule::Run), ("offer", ExtraRule::Offer), ("never", ExtraRule::Never)];
+    ExtraPolicy {
+        rule: table.choice("extra_tests", &rules).unwrap_or_default(),
+        per_day: super::whole(table, "extra_tests_per_day", 0, 100),
+    }
 }
 
 /// None where there is no list, or nothing in it can be used: the mistakes are noted.

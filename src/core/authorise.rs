@@ -190,6 +190,7 @@ mod tests {
             allow,
             branches: vec![],
             paths: vec![],
+            extra: Default::default(),
             has_reports: true,
             publish: None,
         };

@@ -193,7 +193,7 @@ pub fn evidence(run: &Run, of_base: &[Run], candidates: &[Candidate], is_tip: bo
             let is_same = |it: &&Candidate| Some(&it.kept.key) == key && it.kept.name == test.name;
             let found = of_base.iter().flat_map(|other| Some((other.id, result(other, tier, test)?)));
             let found: Vec<(RunId, Outcome)> = found.collect();
-            let absent_in = of_base.iter().find(|other| is_absent(run, other, tier, &test.name));
+            let absent_in = of_base.iter().find(|other| is_absent(other, tier, &test.name));
             Clue {
                 tier: tier.tier.name.clone(),
                 name: test.name.clone(),
@@ -220,12 +220,12 @@ fn result(other: &Run, tier: &TierRun, test: &TestResult) -> Option<Outcome> {
     (is_told(outcome) || outcome == Outcome::Skipped).then_some(outcome)
 }
 
-/// Whether `other` has looked for this notebook in its commit, as widely as `run` did, and not found it.
-fn is_absent(run: &Run, other: &Run, tier: &TierRun, name: &String) -> bool {
+/// Whether `other` has looked for this notebook in its commit, as widely as it was done here, and not found it.
+fn is_absent(other: &Run, tier: &TierRun, name: &String) -> bool {
     let Some(plan) = &other.plan else { return false };
-    let (asked, here) = (&other.request, &run.request);
+    let asked = &other.request;
     let has_looked = asked.options.notebooks.is_none()
-        && (asked.options.extra_tests || !here.options.extra_tests)
+        && (asked.options.extra_tests || !tier.tier.is_opt_in)
         && (asked.only.is_empty() || asked.only.contains(name));
     let is_there = plan.prints.notebooks.contains_key(name)
         || plan.findings.iter().any(|finding| finding.name == *name)
@@ -256,6 +256,8 @@ pub fn unknown(run: &Run, evidence: &Evidence) -> BTreeSet<String> {
     };
     let failures = run.tiers.iter().flat_map(|tier| tier.tests.iter().map(move |test| (tier, test)));
     failures
+        // Extra tests run when somebody asks for them, on a base as well.
+        .filter(|(tier, _)| !tier.tier.is_opt_in)
         .filter(|(tier, test)| is_failure(test.outcome) && tier.planned.contains(&test.name))
         .filter(|(tier, test)| !is_known(tier, test) && !evidence.tried.contains(&test.name))
         .map(|(_, test)| test.name.clone())

@@ -6,6 +6,7 @@
 mod baseline;
 mod command;
 mod environments;
+mod extras;
 mod publishing;
 mod reporting;
 mod running;

@@ -32,7 +32,12 @@ pub enum Fate {
     /// It started a run, or is what a waiting run stands for.
     Accepted { run: RunId },
     /// It became an offer.
-    Offered { run: RunId },
+    Offered {
+        run: RunId,
+        /// Why, where its author may start runs.
+        #[serde(default)]
+        why: String,
+    },
     /// It was carried out, or answered, without a run.
     Answered { text: String },
     /// No, and why.
@@ -97,4 +102,16 @@ pub struct Entry {
     pub edited_at: Option<Time>,
     /// Its commands, in order.
     pub commands: Vec<Asked>,
+}
+
+impl Entry {
+    /// One of its commands asks for extra tests, or repeats what may have asked for them.
+    pub fn may_ask_for_extras(&self) -> bool {
+        let asks = |command: &Command| match command {
+            Command::Test(options) => options.extra_tests,
+            Command::Retry => true,
+            _ => false,
+        };
+        self.commands.iter().filter_map(|asked| asked.command.as_ref()).any(asks)
+    }
 }

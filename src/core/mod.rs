@@ -15,6 +15,7 @@ pub mod command;
 pub mod ledger;
 
 pub mod authorise;
+pub mod extra;
 pub mod policy;
 
 pub mod baseline;

@@ -43,7 +43,7 @@ pub struct Plan {
     pub warnings: Vec<String>,
 }
 
-/// The tiers of a run: those of the recipe, up to the last one asked for, with the opt-in ones only when asked for.
+/// The tiers of a run: those of the recipe, up to the last one asked for; the opt-in ones only when asked for, and last.
 ///
 /// # Errors
 /// A tier name that the recipe does not have, or an opt-in tier without the opt-in: the sentence says what would be right.
@@ -61,7 +61,10 @@ pub fn tiers(recipe: &Recipe, options: &TestOptions) -> Result<Vec<Tier>, String
     }
     let count = last.map_or(recipe.tiers.len(), |at| at + 1);
     let tiers = recipe.tiers.iter().take(count);
-    Ok(tiers.filter(|tier| !tier.is_opt_in || options.extra_tests).cloned().collect())
+    let mut tiers: Vec<Tier> = tiers.filter(|tier| !tier.is_opt_in || options.extra_tests).cloned().collect();
+    // What nobody has to wait for comes after what everybody waits for, wherever it stands in the recipe.
+    tiers.sort_by_key(|tier| tier.is_opt_in);
+    Ok(tiers)
 }
 
 /// The tiers as a run begins them: nothing tried, and the tests that must leave a result written down.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::command::Grammar;
+use super::extra::ExtraPolicy;
 use super::id::RepositoryId;
 use super::publishing::PublishPolicy;
 use super::pull::Permission;
@@ -37,6 +38,8 @@ pub struct RepositoryPolicy {
     pub branches: Vec<String>,
     /// Patterns of paths whose changes start runs. Empty: any change of a watched branch, and none of a pull request.
     pub paths: Vec<String>,
+    /// Whether and how often extra tests run.
+    pub extra: ExtraPolicy,
     /// There is a report credential for its forge.
     pub has_reports: bool,
     /// Where its curated specs are published; none: nowhere.

@@ -80,6 +80,9 @@ pub struct Tier {
     /// Results of tests that see the same things as before may be taken from an earlier run.
     #[serde(default)]
     pub is_reusable: bool,
+    /// Of an opt-in tier: patterns of paths whose change makes it worth asking for.
+    #[serde(default)]
+    pub covers: Vec<String>,
     /// Its limits.
     pub limits: Limits,
 }

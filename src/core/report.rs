@@ -5,6 +5,7 @@ mod answers;
 mod changes;
 mod comparison;
 mod curated;
+mod extra;
 mod failures;
 mod notable;
 mod passed;
@@ -20,6 +21,7 @@ use super::run::{Phase, Run};
 use super::time::length_for_people;
 use super::world::Pull;
 
+pub use extra::extra_status;
 pub use status::{Light, headline, status};
 
 /// Failures that are shown in full.
@@ -99,14 +101,8 @@ fn write_run(text: &mut String, view: &View<'_>, run: &Run, failures: usize) {
     }
     comparison::write_comparison(text, run);
     failures::write_failures(text, view, run, failures);
-    if let Some(extra) = run.extra_verdict {
-        let _ = writeln!(
-            text,
-            "\nExtra tests, which never move the verdict above: {} {}",
-            extra.sign(),
-            extra.word()
-        );
-    }
+    extra::write_extra(text, view, run, failures);
+    extra::write_suggestion(text, view);
     curated::write_curated(text, view, run);
     notable::write_warnings(text, run);
     tiers::write_tiers(text, run);

@@ -38,6 +38,18 @@ pub struct Pull {
     pub heads: Vec<ObservedHead>,
     /// docent's comment on it.
     pub posted: Option<Posted>,
+    /// What its extra tests cover was changed, and people are told so, once.
+    #[serde(default)]
+    pub suggested: Option<Suggestion>,
+}
+
+/// Why extra tests would be worth asking for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Suggestion {
+    /// The first changed path that they cover, a stranger's text.
+    pub path: String,
+    /// How to ask for them.
+    pub command: String,
 }
 
 /// What is known of a watched branch.
@@ -92,6 +104,8 @@ pub enum Change {
     ResultsKept { run: RunId, tier: String, results: Vec<KeptResult> },
     /// docent's comment says this now.
     ReportPosted { pull: PullId, posted: Posted },
+    /// A pull request was seen to change what extra tests cover.
+    ExtrasSuggested { pull: PullId, suggestion: Suggestion },
 }
 
 /// Why a change cannot be applied: always a defect of docent.
@@ -195,6 +209,10 @@ impl World {
                 self.environments.remove(run);
             }
             Change::ResultsKept { .. } => {}
+            Change::ExtrasSuggested { pull, suggestion } => {
+                let pull = self.pulls.get_mut(pull).ok_or_else(|| Inapplicable::Unknown(pull.to_string()))?;
+                pull.suggested = Some(suggestion.clone());
+            }
             Change::ReportPosted { pull, posted } => {
                 let pull = self.pulls.get_mut(pull).ok_or_else(|| Inapplicable::Unknown(pull.to_string()))?;
                 pull.posted = Some(posted.clone());
@@ -212,6 +230,7 @@ impl World {
             now: pull.clone(),
             heads: Vec::new(),
             posted: None,
+            suggested: None,
         });
         // Where the head left its base is not said each time; it stays as it is as long as the two do.
         let is_same = known.now.head == pull.head && known.now.base_branch == pull.base_branch;

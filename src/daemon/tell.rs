@@ -59,7 +59,7 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
         else {
             return Err(ours("there is no report credential for this repository"));
         };
-        // One context, several runs of one commit: the newest speaks.
+        // One context, several runs of one commit: the newest that has something to say speaks.
         let runs = match (&run.request.pull, run.request.branch()) {
             (Some(pull), _) => self.0.store.runs_of_pull(pull, REMEMBERED).await?,
             (None, Some(branch)) => self.0.store.runs_of_branch(branch, REMEMBERED).await?,
@@ -70,37 +70,48 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
                 && other.request.sha.as_ref() == Some(sha)
                 && (other.phase.is_live() || other.verdict.is_some())
         };
-        if runs.iter().any(is_newer) {
-            return Ok(Event::Settled { run: id });
+        let mut told = Vec::new();
+        if !runs.iter().any(is_newer) {
+            told.push((context(&run), report::status(&run)));
         }
-        let (light, description) = report::status(&run);
-        let status = Status {
-            state: match light {
-                Light::Pending => StatusState::Pending,
-                Light::Green => StatusState::Success,
-                Light::Red => StatusState::Failure,
-                Light::Grey => StatusState::Error,
-            },
-            context: context(&run),
-            description,
-            target_url: self.policy().public_url.as_ref().map(|url| format!("{url}/runs/{id}")),
-        };
-        match reporter.status(&repository, sha, &status).await {
-            Ok(()) => Ok(Event::StatusSet { run: id }),
-            Err(error) if error.kind == ForgeErrorKind::Forbidden => {
-                tracing::debug!(%error, "this report credential may comment but set no status");
-                Ok(Event::StatusSet { run: id })
+        let is_newer_extra = |other: &Run| is_newer(other) && report::extra_status(other).is_some();
+        if let Some(status) = report::extra_status(&run).filter(|_| !runs.iter().any(is_newer_extra)) {
+            told.push((EXTRA.to_owned(), status));
+        }
+        for (context, (light, description)) in told {
+            let status = Status {
+                state: match light {
+                    Light::Pending => StatusState::Pending,
+                    Light::Green => StatusState::Success,
+                    Light::Red => StatusState::Failure,
+                    Light::Grey => StatusState::Error,
+                },
+                context,
+                description,
+                target_url: self.policy().public_url.as_ref().map(|url| format!("{url}/runs/{id}")),
+            };
+            match reporter.status(&repository, sha, &status).await {
+                Ok(()) => {}
+                Err(error) if error.kind == ForgeErrorKind::Forbidden => {
+                    tracing::debug!(%error, "this report credential may comment but set no status");
+                }
+                Err(error) if error.is_passing() => return Err(passing(error.to_string())),
+                Err(error) => return Err(error.into()),
             }
-            Err(error) if error.is_passing() => Err(passing(error.to_string())),
-            Err(error) => Err(error.into()),
         }
+        Ok(Event::StatusSet { run: id })
     }
 }
+
+/// What the status of extra tests stands under.
+const EXTRA: &str = "docent/extra";
 
 /// What a status stands under. A commit can be the head of a pull request and the tip of branches as well, and each has a verdict
 /// of its own.
 fn context(run: &Run) -> String {
     match run.request.branch() {
+        // A branch of that name has another status than the extra tests of a commit that is on it.
+        Some(branch) if format!("docent/{}", branch.name) == EXTRA => format!("docent/heads/{}", branch.name),
         Some(branch) => format!("docent/{}", branch.name),
         None => "docent".to_owned(),
     }

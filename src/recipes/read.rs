@@ -222,6 +222,7 @@ fn tier(table: &Table<'_, '_, '_>, name: String, limits: Limits, settings: &BTre
         tests: table.choice("tests", &sets),
         lock: table.text("lock"),
         is_reusable: table.flag("reuse").unwrap_or(false),
+        covers: patterns(table, "covers"),
         limits: self::limits(table, limits),
     }
 }

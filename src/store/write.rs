@@ -13,13 +13,16 @@ use super::{Store, StoreError};
 use crate::core::decide::Decision;
 use crate::core::environment::KeptEnvironment;
 use crate::core::event::{Ask, Concern, Event};
-use crate::core::id::{BranchId, CommentId, PullId, RunId};
+use crate::core::id::{BranchId, CommentId, PullId, RepositoryId, RunId};
+use crate::core::ledger::Entry;
 use crate::core::run::{Run, Trigger};
 use crate::core::time::Time;
 use crate::core::world::{Change, World};
 
 /// Ended runs of a pull request that are at hand for a decision.
 const REMEMBERED_RUNS: u32 = 5;
+/// The latest runs of a repository among which those with extra tests are counted.
+const COUNTED_RUNS: u32 = 500;
 
 /// A decision that has been recorded.
 #[derive(Debug, Clone, PartialEq)]
@@ -213,11 +216,30 @@ fn load(transaction: &Transaction<'_>, concern: &Concern) -> Result<World, Troub
             "SELECT document FROM comment WHERE forge = ?1 AND repository = ?2 AND kind = ?3 AND number = ?4";
         let key =
             params![id.repository.forge, Number(id.repository.number), id.kind.word(), Number(id.number)];
-        if let Some(entry) = document(transaction, "a comment", sql, key)? {
+        if let Some(entry) = document::<Entry>(transaction, "a comment", sql, key)? {
+            if concern.comment.as_ref() == Some(&id) && entry.may_ask_for_extras() {
+                load_extras(transaction, &id.repository, &mut world)?;
+            }
             world.comments.insert(id, entry);
         }
     }
     Ok(world)
+}
+
+/// Runs with extra tests are counted, so those of a repository that may count yet are at hand.
+fn load_extras(
+    transaction: &Transaction<'_>,
+    repository: &RepositoryId,
+    world: &mut World,
+) -> Result<(), Trouble> {
+    let sql = "SELECT document FROM (SELECT id, document FROM run WHERE forge = ?1 AND repository = ?2
+                                     ORDER BY id DESC LIMIT ?3)
+               WHERE json_extract(document, '$.request.options.extra_tests')";
+    let key = params![repository.forge, Number(repository.number), COUNTED_RUNS];
+    for run in documents::<Run>(transaction, "a run", sql, key)? {
+        world.runs.entry(run.id).or_insert(run);
+    }
+    Ok(())
 }
 
 fn comment_of(run: &Run) -> Option<CommentId> {
@@ -244,7 +266,9 @@ fn record(
         append(transaction, event, change, now)?;
         match change {
             Change::PullObserved { pull, .. } => pulls.insert(pull.id.clone()),
-            Change::ReportPosted { pull, .. } => pulls.insert(pull.clone()),
+            Change::ReportPosted { pull, .. } | Change::ExtrasSuggested { pull, .. } => {
+                pulls.insert(pull.clone())
+            }
             Change::BranchObserved { branch, .. }
             | Change::BranchJudged { branch, .. }
             | Change::BranchUnjudged { branch, .. } => branches.insert(branch.clone()),

@@ -60,14 +60,18 @@ class Bench:
         return {**os.environ, "DOCENT_REPO": str(self.repo), "DOCENT_RECIPE": str(RECIPE),
                 "DOCENT_IN": str(self.root / "in"), "DOCENT_ENV": str(self.environment), "DOCENT_OUT": str(self.out), **more}
 
-    def start(self, step, **variables):
+    def start(self, step, *words, **variables):
         python = getattr(sys, "_base_executable", sys.executable)
-        return subprocess.Popen([python, str(HARNESS / f"{step}.py")], env=self.variables(**variables), cwd=self.root,
+        return subprocess.Popen([python, str(HARNESS / f"{step}.py"), *words], env=self.variables(**variables), cwd=self.root,
                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
     def run(self, step, **variables):
         """Runs a step to its end: its exit code and what it printed."""
-        process = self.start(step, **variables)
+        return self.run_with(step, **variables)
+
+    def run_with(self, step, *words, **variables):
+        """The same, with arguments."""
+        process = self.start(step, *words, **variables)
         said = process.communicate(timeout=600)[0].decode("utf-8", "replace")
         return process.returncode, said
 

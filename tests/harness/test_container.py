@@ -7,7 +7,7 @@ import unittest
 
 from support import RECIPE, Bench, book, is_required
 
-IMAGE = os.environ.get("DOCENT_NOTEBOOK_IMAGE", "docent/notebook:1")
+IMAGE = os.environ.get("DOCENT_NOTEBOOK_IMAGE", "docent/notebook:2")
 HOG = "x = []\nwhile True:\n    x.append(bytearray(50_000_000))"
 NETWORK = "import socket\nsocket.create_connection(('192.0.2.1', 80), 5)"
 BUILDS = ("resolve", "environment")

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::hostile::{processes, tiny};
 
-pub const NOTEBOOK: &str = "docent/notebook:1";
+pub const NOTEBOOK: &str = "docent/notebook:2";
 
 /// Where the fixture is.
 pub fn fixture(name: &str) -> PathBuf {
@@ -105,6 +105,19 @@ impl Bench {
 
     /// Begins a run of this folder. Among the tiers of the recipe is one of a name that no other docent has.
     pub fn start(&self, repo: &Path, recipe: &str, tier: &str, settings: &str, more: &[&str]) -> Running {
+        self.start_with(repo, recipe, tier, settings, more, &[])
+    }
+
+    /// The same, with variables.
+    pub fn start_with(
+        &self,
+        repo: &Path,
+        recipe: &str,
+        tier: &str,
+        settings: &str,
+        more: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Running {
         let name = format!("{recipe}-{}", fs::read_dir(self.scratch.path()).unwrap().count());
         let file = self.path(&format!("{name}.toml"));
         let config = format!(
@@ -128,6 +141,7 @@ impl Bench {
             .env("HOME", self.path("home"))
             .env("CREDENTIALS_DIRECTORY", self.path("credentials"))
             .env("GITHUB_TOKEN", self.canary("environment"))
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)

@@ -1,8 +1,10 @@
 //! What strangers bring, the whole way: `docent run` as a process of its own, from a folder to `result.json`, on both
 //! executors. The executors' own promises stand in `tests/hostile`; here it is what a person would read.
 
+mod asking;
 mod bench;
 mod curating;
+mod extra;
 #[path = "../hostile/mod.rs"]
 mod hostile;
 mod killed;
@@ -29,6 +31,21 @@ fn hostile_notebooks_in_containers() {
 #[test]
 fn hostile_notebooks_in_sandboxes() {
     notebooks::are_contained_and_named("sandbox");
+}
+
+#[test]
+fn extra_tests_are_one_request_in_four_ways() {
+    asking::is_one_request_in_four_ways("sandbox");
+}
+
+#[test]
+fn extra_tests_as_the_document_has_them_in_containers() {
+    extra::the_document_is_carried_out("container");
+}
+
+#[test]
+fn extra_tests_as_the_document_has_them_in_sandboxes() {
+    extra::the_document_is_carried_out("sandbox");
 }
 
 #[test]

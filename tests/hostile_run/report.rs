@@ -59,7 +59,7 @@ fn pull() -> Pull {
         page_url: String::new(),
         updated_at: Time::UNIX_EPOCH,
     };
-    Pull { now, heads: Vec::new(), posted: None }
+    Pull { now, heads: Vec::new(), posted: None, suggested: None }
 }
 
 fn run(pull: &Pull, tier: &str, tests: Vec<TestResult>) -> Run {
@@ -86,6 +86,7 @@ fn run(pull: &Pull, tier: &str, tests: Vec<TestResult>) -> Run {
         tests: Some(TestSet::Notebooks),
         lock: None,
         is_reusable: false,
+        covers: vec![],
         limits: Limits {
             memory_bytes: 0,
             cpus: 1.0,

@@ -367,6 +367,7 @@ fn policy() -> Policy {
         tests,
         lock: None,
         is_reusable: false,
+        covers: vec![],
         limits: Limits {
             memory_bytes: 1 << 30,
             cpus: 1.0,
@@ -397,6 +398,7 @@ fn policy() -> Policy {
         allow: vec![Allow::Account { login: "mira".into(), number: CURATOR }],
         branches: vec![],
         paths: vec![],
+        extra: Default::default(),
         has_reports: true,
         publish: None,
     };

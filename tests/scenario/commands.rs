@@ -160,7 +160,7 @@ fn extra_tests_have_a_verdict_of_their_own() {
     stage.executor.script("extra", docent::executor::scripted::Part::exits(1));
     stage.say("mira", "!testme --extra-tests");
     stage.expect_run(1, "COMPLETED pass: first-1 passed, second-1 passed, extra-1 failed");
-    stage.expect_comment(&["### ✔ pass", "never move the verdict above: ✘ fail"]);
+    stage.expect_comment(&["### ✔ pass", "#### ✘ Extra tests: fail", "ended with code 1"]);
     stage.end();
 }
 

@@ -7,6 +7,7 @@ mod curating;
 mod curator;
 mod deferred;
 mod executor_trouble;
+mod extra;
 mod forge_trouble;
 mod publishing;
 mod pushes;

@@ -1,16 +1,34 @@
-"""Tier `extra`, opt-in: executes the notebooks that are marked as extra, in the same environment and the same way."""
+"""Tier `extra`, opt-in: the notebooks that are marked as extra, and the extra part of the repository's pytest tests, in the
+environment that the other tiers used. With a word (`extra` or `default`) it lists that part of the tests and runs nothing."""
+import sys
+import time
+
 from docent import contract
 
 
 def main() -> int:
+    from docent import suite
+
     plan = contract.read_plan()
-    if not plan.extra_notebooks:
-        print("no notebook is marked as extra")
+    suite.note_pytest()
+    # A spec's folder has several repositories in it, each with settings of its own.
+    has_tests = not plan.curation.is_given and suite.has_tests(contract.REPO)
+    if not plan.extra_notebooks and not has_tests:
+        print("no notebook is marked as extra, and there is no test for pytest")
         return contract.SKIPPED
     contract.use_environment()
     from docent.engine import Engine
+    from docent.results import Results
 
-    return Engine(plan, plan.extra_notebooks).run()
+    end = time.monotonic() + plan.timeout_seconds - min(10.0, plan.timeout_seconds / 10)
+    results = Results(plan.tier, plan.extra_notebooks, contract.environment())
+    if len(sys.argv) > 1:
+        print("\n".join(suite.Suite(plan, sys.argv[1], results, end).list()))
+        return contract.FAILED if results.exit_code() == contract.FAILED else contract.PASSED
+    ended = Engine(plan, plan.extra_notebooks, results).run() if plan.extra_notebooks else contract.PASSED
+    if has_tests:
+        suite.Suite(plan, "extra", results, end).run()
+    return contract.FAILED if ended == contract.FAILED else results.exit_code()
 
 
 if __name__ == "__main__":

@@ -86,6 +86,7 @@ impl Deciding<'_> {
         }
         let mut options = state.request.options.clone();
         options.sha = None;
+        options.extra_tests = false;
         let request = Request {
             pull: None,
             place: state.request.place.clone(),

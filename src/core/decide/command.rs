@@ -6,6 +6,7 @@ use super::Deciding;
 use crate::core::action::Action;
 use crate::core::authorise::{self, Authorised, Authority};
 use crate::core::command::{self, Command, TestOptions};
+use crate::core::extra;
 use crate::core::id::{CommentId, PullId, RepositoryId, RunId, Sha};
 use crate::core::ledger::{Asked, Entry, Fate, Refusal};
 use crate::core::plan;
@@ -284,6 +285,7 @@ impl Deciding<'_> {
         if let Some(recipe) = case.policy.recipe.as_ref().and_then(|name| self.policy.recipes.get(name)) {
             plan::tiers(recipe, options).map_err(|text| Refusal::new("unknown-tier", text))?;
         }
+        extra::bind(options, case.pull, &self.policy.grammar)?;
         let heads = self.heads_of(&case.pull.id);
         let bound = authorise::bind(
             options.sha.as_ref(),
@@ -336,8 +338,13 @@ impl Deciding<'_> {
             !run.phase.is_ended() && run.phase != Phase::Releasing && !super::is_lapsed(run, self.now)
         };
         let twin = self.world.runs.values().filter(is_to_come).find(same).map(|run| run.id);
+        let has_to_wait = self.extras_have_to_wait(case, &request)?;
+        let is_offered = |twin| self.world.runs.get(&twin).is_some_and(|run| run.phase == Phase::Offered);
         match (authority, twin) {
-            (Ok(authority), Some(twin)) if self.world.runs[&twin].phase == Phase::Offered => {
+            (Ok(_), Some(twin)) if is_offered(twin) && has_to_wait.is_some() => {
+                Ok(Fate::Offered { run: twin, why: has_to_wait.unwrap_or_default() })
+            }
+            (Ok(authority), Some(twin)) if is_offered(twin) => {
                 path.push(format!("the same was offered as {twin}: this accepts it"));
                 self.accept(twin, authority.authorise(()));
                 Ok(Fate::Accepted { run: twin })
@@ -346,14 +353,14 @@ impl Deciding<'_> {
                 path.push("the same is already on its way".to_owned());
                 Ok(Fate::Accepted { run: twin })
             }
-            (Ok(authority), None) => {
+            (Ok(authority), None) if has_to_wait.is_none() => {
                 self.room_for(&case.pull.id.repository, Phase::Waiting)?;
                 let run = self.offer(request);
                 self.accept(run, authority.authorise(()));
                 Ok(Fate::Accepted { run })
             }
-            (Err(_), Some(twin)) => Ok(Fate::Offered { run: twin }),
-            (Err(_), None) => {
+            (Err(_), Some(twin)) => Ok(Fate::Offered { run: twin, why: String::new() }),
+            (_, None) => {
                 self.room_for(&case.pull.id.repository, Phase::Offered)?;
                 for run in self.offers_of(&case.pull.id) {
                     // What somebody is about to accept must not be swapped for something else under the same SHA.
@@ -366,10 +373,22 @@ impl Deciding<'_> {
                     self.run(run, RunChange::Expired { why: "a later offer took its place".to_owned() });
                 }
                 let run = self.offer(request);
+                path.extend(has_to_wait.clone());
                 path.push("an offer: somebody who may can accept it".to_owned());
-                Ok(Fate::Offered { run })
+                Ok(Fate::Offered { run, why: has_to_wait.unwrap_or_default() })
             }
         }
+    }
+
+    /// Why a request for extra tests is an offer whoever asks; none where it may be a run.
+    fn extras_have_to_wait(&self, case: &Case<'_>, request: &Request) -> Result<Option<String>, Refusal> {
+        if !request.options.extra_tests {
+            return Ok(None);
+        }
+        let runs = self.world.runs.values();
+        let of_here = runs.filter(|run| run.request.repository() == Some(&case.pull.id.repository));
+        let used: Vec<_> = of_here.filter_map(extra::used_at).collect();
+        extra::judge(&case.policy.extra, &used, self.now)
     }
 
     /// Strangers' offers take no place from those who may.
@@ -412,6 +431,7 @@ impl Deciding<'_> {
         };
         self.run(run, RunChange::Accepted { by });
         self.run(run, RunChange::Queued);
+        self.look_for_extras(run);
         for old in older {
             self.supersede(old, run);
         }

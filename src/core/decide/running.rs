@@ -3,6 +3,7 @@
 use super::Deciding;
 use crate::core::action::Action;
 use crate::core::event::{AttemptEnding, Fault};
+use crate::core::extra;
 use crate::core::id::{AttemptId, RunId};
 use crate::core::outcome::{Ending, Outcome, TestResult};
 use crate::core::plan::{self, Plan};
@@ -141,6 +142,7 @@ impl Deciding<'_> {
                     return self.go_on(run);
                 }
                 self.open_attempt(run, &next);
+                self.tell_before_extras(run);
             }
             _ => {
                 for tier in waiting {
@@ -150,6 +152,15 @@ impl Deciding<'_> {
             }
         }
         self.report_run(run);
+    }
+
+    /// Nobody who waits for the default tiers waits for the extra ones.
+    fn tell_before_extras(&mut self, run: RunId) {
+        let Some(state) = self.world.runs.get(&run) else { return };
+        let is_known = extra::verdict_before_extras(state).is_some();
+        if let Some(repository) = state.request.repository().filter(|_| is_known).cloned() {
+            self.set_status(run, &repository);
+        }
     }
 
     fn open_attempt(&mut self, run: RunId, tier: &str) {
@@ -164,16 +175,9 @@ impl Deciding<'_> {
     /// Ends a run with the verdict that its tiers give: opt-in tiers have one of their own.
     pub(super) fn conclude(&mut self, run: RunId, reason: Option<String>) {
         let Some(state) = self.world.runs.get(&run) else { return };
-        let of = |is_opt_in: bool| {
-            let tiers = || state.tiers.iter().filter(move |tier| tier.tier.is_opt_in == is_opt_in);
-            let mut tests = tiers().filter(|tier| tier.tier.tests.is_some()).peekable();
-            let whole = verdict::of_all(tiers().map(|tier| tier.verdict.unwrap_or(Verdict::Unverified)));
-            // An environment that was made for nothing proves nothing.
-            let is_idle = tests.peek().is_some() && tests.all(|tier| tier.verdict == Some(Verdict::Skip));
-            if is_idle && whole == Verdict::Pass { Verdict::Skip } else { whole }
-        };
-        let extra = state.tiers.iter().any(|tier| tier.tier.is_opt_in).then(|| of(true));
-        let default = of(false);
+        let has_extra = state.tiers.iter().any(|tier| tier.tier.is_opt_in);
+        let extra = has_extra.then(|| extra::verdict(&state.tiers, true));
+        let default = extra::verdict(&state.tiers, false);
         self.conclude_as(run, default, extra, reason);
     }
 

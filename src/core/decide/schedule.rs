@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::Deciding;
 use crate::core::action::Action;
+use crate::core::extra;
 use crate::core::id::{BranchId, PullId, RunId};
 use crate::core::run::{Phase, Run, RunChange};
 
@@ -30,9 +31,14 @@ impl Deciding<'_> {
         }
         let busy: Vec<&PullId> = running.iter().filter_map(|run| run.request.pull.as_ref()).collect();
         let pushed: Vec<&BranchId> = running.iter().filter_map(|run| run.request.branch()).collect();
+        // Extra tests may take hours: where there are several slots, one is left for what does not.
+        let has_extras = |run: &&Run| run.request.options.extra_tests;
+        let is_full =
+            running.iter().filter(|run| has_extras(run)).count() >= extra::most_slots(self.policy.slots);
         let waiting =
             self.world.runs.values().filter(|run| run.phase == Phase::Waiting && run.cancel.is_none());
         waiting
+            .filter(|run| !is_full || !has_extras(run))
             .filter(|run| run.request.pull.as_ref().is_none_or(|pull| !busy.contains(&pull)))
             .filter(|run| run.request.branch().is_none_or(|branch| !pushed.contains(&branch)))
             .min_by_key(|run| {

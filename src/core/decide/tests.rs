@@ -78,6 +78,7 @@ fn tier(name: &str, is_gate: bool, is_opt_in: bool, tests: Option<TestSet>) -> T
         tests,
         lock: None,
         is_reusable: false,
+        covers: vec![],
         limits: Limits {
             memory_bytes: 1,
             cpus: 1.0,
@@ -111,6 +112,7 @@ pub(super) fn policy() -> Policy {
         allow: vec![Allow::Account { login: "mira".into(), number: MIRA }],
         branches: vec![],
         paths: vec![],
+        extra: Default::default(),
         has_reports: true,
         publish: None,
     };
@@ -275,7 +277,7 @@ fn a_maintainers_command_becomes_a_run_and_a_verdict() {
 fn a_strangers_command_is_an_offer_that_somebody_who_may_accepts() {
     let mut bench = Bench::new();
     bench.see(1, 'a');
-    assert_eq!(bench.say(1, 1, GUEST, "!testme"), [Fate::Offered { run: RunId(1) }]);
+    assert_eq!(bench.say(1, 1, GUEST, "!testme"), [Fate::Offered { run: RunId(1), why: String::new() }]);
     assert_eq!(code(&bench.say(2, 1, GUEST, "!accept aaaaaaa")), "not-allowed");
     assert_eq!(code(&bench.say(3, 1, GUEST, "!cancel")), "not-allowed");
     assert_eq!(code(&bench.say(4, 1, MIRA, "!accept bbbbbbb")), "unknown-sha");
@@ -461,7 +463,7 @@ fn the_machinery_is_tried_twice_and_a_failed_gate_leaves_the_rest_unverified() {
 fn extra_tests_never_move_the_default_verdict() {
     let mut bench = Bench::new();
     bench.see(1, 'a');
-    bench.say(1, 1, MIRA, "!testme --extra-tests");
+    bench.say(1, 1, MIRA, "!testme --extra-tests aaaaaaa");
     bench.prepare(1, &["a.ipynb"]);
     bench.end(1, exited(0), vec![]);
     bench.end(1, exited(0), vec![test("a.ipynb", Outcome::Passed)]);
@@ -622,6 +624,7 @@ fn the_operator_may_without_a_forge() {
     assert!(bench.run(1).cancel.is_some());
 }
 
+mod extra;
 mod publishing;
 mod pushes;
 
@@ -752,6 +755,7 @@ mod random {
             "!help\n!testme\n!cancel",
             "hello",
             "!testme --extra-tests",
+            "!testme --extra-tests aaaaaaa",
             "!tesme",
         ]);
         let one = prop_oneof![

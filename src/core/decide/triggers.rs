@@ -108,6 +108,9 @@ impl Deciding<'_> {
         else {
             return;
         };
+        if let Line::Pull(pull) = line {
+            self.suggest_extras(pull, changed, repository);
+        }
         let interest = Interest::of(repository);
         let changed: Vec<String> = changed.iter().filter(|path| interest.takes(path)).cloned().collect();
         match line {

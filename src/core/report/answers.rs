@@ -51,9 +51,10 @@ fn answer(fate: &Fate, runs: &[Run]) -> String {
     match fate {
         Fate::Pending => "being looked at".to_owned(),
         Fate::Accepted { run } => format!("accepted as run {run}"),
-        Fate::Offered { run } => match runs.iter().find(|known| known.id == *run) {
+        Fate::Offered { run, why } => match runs.iter().find(|known| known.id == *run) {
             Some(known) if known.phase != Phase::Offered => format!("offer {run}, {}", headline(known)),
-            _ => format!("offer {run}, waits to be accepted"),
+            _ if why.is_empty() => format!("offer {run}, waits to be accepted"),
+            _ => format!("offer {run}, waits to be accepted: {why}"),
         },
         Fate::Answered { text } => neutral::inline(text, 400),
         Fate::Refused { refusal } => {

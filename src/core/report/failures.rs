@@ -13,14 +13,25 @@ use crate::core::run::{Run, TierRun};
 const TRACEBACK_LINES: usize = 15;
 
 pub(super) fn write_failures(text: &mut String, view: &View<'_>, run: &Run, limit: usize) {
+    let count = write_bad(text, view, run, false, limit);
+    // What no single test shows is repeated as a whole.
+    if count == 0 && run.bundle.is_some() {
+        let page = page_of(view, run);
+        write_repeat(text, &reproduce(run, origin(view, page.as_deref()), None));
+    }
+}
+
+/// The failures of the default tiers, or of the opt-in ones; answers how many there are.
+pub(super) fn write_bad(text: &mut String, view: &View<'_>, run: &Run, is_opt_in: bool, limit: usize) -> usize {
     let bad: Vec<(&TierRun, &TestResult)> = run
         .tiers
         .iter()
+        .filter(|tier| tier.tier.is_opt_in == is_opt_in)
         .flat_map(|tier| tier.tests.iter().map(move |test| (tier, test)))
         .filter(|(_, test)| test.outcome.is_bad())
         .collect();
     let page = page_of(view, run);
-    let origin = Origin { page_url: page.as_deref(), clone_url: view.clone_url, ..Origin::default() };
+    let origin = origin(view, page.as_deref());
     for (tier, test) in bad.iter().take(limit) {
         write_failure(text, run, tier, test);
         write_repeat(text, &reproduce(run, origin, tier.planned.contains(&test.name).then_some(&test.name)));
@@ -28,10 +39,11 @@ pub(super) fn write_failures(text: &mut String, view: &View<'_>, run: &Run, limi
     if bad.len() > limit {
         let _ = writeln!(text, "\n… and {} more.", bad.len() - limit);
     }
-    // What no single test shows is repeated as a whole.
-    if bad.is_empty() && run.bundle.is_some() {
-        write_repeat(text, &reproduce(run, origin, None));
-    }
+    bad.len()
+}
+
+fn origin<'a>(view: &View<'a>, page: Option<&'a str>) -> Origin<'a> {
+    Origin { page_url: page, clone_url: view.clone_url, ..Origin::default() }
 }
 
 /// One command that comes to the same verdict elsewhere. In a block: names of strangers stand in it.

@@ -14,6 +14,7 @@ pub(super) fn write_passed(text: &mut String, run: &Run) {
         .tiers
         .iter()
         .rev()
+        .filter(|tier| !tier.tier.is_opt_in)
         .flat_map(|tier| &tier.tests)
         .filter(|test| seen.insert(test.name.as_str()) && !test.outcome.is_bad())
         .collect();

@@ -1,6 +1,7 @@
 //! The short form: one light and one line, without anything that a stranger wrote.
 
 use crate::core::baseline::{self, Class};
+use crate::core::extra::verdict_before_extras;
 use crate::core::outcome::{Outcome, TestResult};
 use crate::core::run::{Phase, Run, TierRun};
 use crate::core::verdict::Verdict;
@@ -29,7 +30,9 @@ pub fn status(run: &Run) -> (Light, String) {
     // A green light speaks for all of the recipe, so a part of it is not given one.
     let options = &run.request.options;
     let is_part = !options.tiers.is_empty() || options.notebooks.is_some();
-    let is_good = matches!(run.verdict, Some(Verdict::Pass | Verdict::Skip)) || baseline::is_let_pass(run);
+    // Nobody who waits for the default tiers waits for the extra ones.
+    let verdict = run.verdict.or_else(|| verdict_before_extras(run));
+    let is_good = matches!(verdict, Some(Verdict::Pass | Verdict::Skip)) || baseline::is_let_pass(run);
     if is_part && is_good && run.cancel.is_none() {
         return (Light::Grey, format!("only a part was asked for; {line}"));
     }
@@ -40,9 +43,9 @@ pub fn status(run: &Run) -> (Light, String) {
         };
     }
     let light = match run.phase {
-        _ if !run.phase.is_ended() && run.verdict.is_none() => Light::Pending,
+        _ if !run.phase.is_ended() && verdict.is_none() => Light::Pending,
         Phase::Cancelled | Phase::Rejected | Phase::Expired => Light::Grey,
-        _ => match run.verdict {
+        _ => match verdict {
             Some(Verdict::Pass | Verdict::Skip) => Light::Green,
             Some(Verdict::Fail) if baseline::is_let_pass(run) => Light::Green,
             Some(Verdict::Fail) => Light::Red,
@@ -59,22 +62,24 @@ pub fn headline(run: &Run) -> String {
         (Phase::Accepted | Phase::Waiting, _) => "waits in the queue".to_owned(),
         (Phase::Preparing, None) => "is being prepared".to_owned(),
         (Phase::Available, None) => match run.tiers.iter().find(|tier| tier.verdict.is_none()) {
-            Some(tier) => format!("runs tier {}", tier.tier.name),
+            Some(tier) => {
+                let before =
+                    verdict_before_extras(run).map(|verdict| format!("{}; ", concluded(run, verdict)));
+                format!("{}runs tier {}", before.unwrap_or_default(), tier.tier.name)
+            }
             None => "runs".to_owned(),
         },
         (Phase::Cancelled, _) => "cancelled".to_owned(),
         (Phase::Rejected, _) => "turned down".to_owned(),
         (Phase::Expired, _) => "lapsed".to_owned(),
-        (_, Some(verdict)) if run.cancel.is_none() => {
-            let counted = count(run);
-            if counted.is_empty() {
-                verdict.word().to_owned()
-            } else {
-                format!("{}: {counted}", verdict.word())
-            }
-        }
+        (_, Some(verdict)) if run.cancel.is_none() => concluded(run, verdict),
         _ => "is being stopped".to_owned(),
     }
+}
+
+fn concluded(run: &Run, verdict: Verdict) -> String {
+    let counted = count(run);
+    if counted.is_empty() { verdict.word().to_owned() } else { format!("{}: {counted}", verdict.word()) }
 }
 
 /// `2 passed, 1 failed, 1 skipped` over the last tier that has tests of its own; empty when none has.

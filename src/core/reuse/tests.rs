@@ -21,6 +21,7 @@ fn tier() -> Tier {
         tests: Some(TestSet::Notebooks),
         lock: None,
         is_reusable: true,
+        covers: vec![],
         limits: LIMITS,
     }
 }

@@ -66,7 +66,10 @@ fn row(entry: &Entry, asked: &Asked, now: Time) -> CommandRow {
     let (sign, tone, run, reason, code) = match &asked.fate {
         Fate::Pending => ("○", "live", None, "the forge is being asked", ""),
         Fate::Accepted { run: id } => ("✔", "good", run(id), "", ""),
-        Fate::Offered { run: id } => ("○", "quiet", run(id), "waits until somebody who may accepts it", ""),
+        Fate::Offered { run: id, why } if why.is_empty() => {
+            ("○", "quiet", run(id), "waits until somebody who may accepts it", "")
+        }
+        Fate::Offered { run: id, why } => ("○", "quiet", run(id), why.as_str(), ""),
         Fate::Answered { text } => ("✔", "good", None, text.as_str(), ""),
         Fate::Refused { refusal } => ("✘", "bad", None, refusal.text.as_str(), refusal.code.as_str()),
         Fate::NotUnderstood { text } => ("?", "bad", None, text.as_str(), ""),

@@ -118,13 +118,20 @@ impl Stage {
             let never_ran = [Phase::Offered, Phase::Rejected, Phase::Expired];
             let is_told = |run: &&&Run| !never_ran.contains(&run.phase) && !run.request.is_baseline();
             let last = of_here.iter().filter(is_of_it).find(is_told);
-            let expected = last.filter(|_| self.setting.has_reports).map(|run| match report::status(run).0 {
-                Light::Pending => "pending",
-                Light::Green => "success",
-                Light::Red => "failure",
-                Light::Grey => "error",
-            });
-            let set: Vec<Status> = self.forge.statuses(repository, &commit);
+            let expected = last.filter(|_| self.setting.has_reports).map(|run| word(report::status(run).0));
+            let (extra, set): (Vec<Status>, Vec<Status>) = self
+                .forge
+                .statuses(repository, &commit)
+                .into_iter()
+                .partition(|it| it.context == "docent/extra");
+            let has_extra = |run: &&&Run| is_told(run) && report::extra_status(run).is_some();
+            let last = of_here.iter().filter(is_of_it).find(has_extra);
+            let expected_extra = last.filter(|_| self.setting.has_reports);
+            let expected_extra =
+                expected_extra.and_then(|run| report::extra_status(run)).map(|it| word(it.0));
+            if extra.last().map(|status| status.state.as_str()) != expected_extra {
+                surprises.push(format!("docent/extra of {commit}: {extra:#?}, expected: {expected_extra:?}"));
+            }
             if set.last().map(|status| status.state.as_str()) != expected {
                 surprises.push(format!("statuses of {commit}: {set:#?}, expected at last: {expected:?}"));
             }
@@ -183,6 +190,16 @@ impl Stage {
         let last: Vec<String> = std::iter::once(count).chain(last).collect();
         let lists = [runs, asked, self.outbox(), self.leftovers(), polls, last, told];
         lists.map(|list| list.join("\n")).join("\n--\n")
+    }
+}
+
+/// The light as a forge's state.
+fn word(light: Light) -> &'static str {
+    match light {
+        Light::Pending => "pending",
+        Light::Green => "success",
+        Light::Red => "failure",
+        Light::Grey => "error",
     }
 }
 

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use docent::clock::Clock;
 use docent::core::command::Grammar;
 use docent::core::event::Event;
+use docent::core::extra::ExtraPolicy;
 use docent::core::id::{AttemptId, PullId, RepositoryId, RunId};
 use docent::core::ledger::Entry;
 use docent::core::policy::{Allow, Policy, RepositoryPolicy};
@@ -138,6 +139,8 @@ pub struct Setting {
     pub publish_to: Option<String>,
     /// With which credential.
     pub publish_credential: String,
+    /// Whether and how often extra tests run.
+    pub extra: ExtraPolicy,
     /// How long an answer of the forge, or of a registry, may take.
     pub patience: Duration,
     /// The recipe `trial`.
@@ -157,6 +160,7 @@ impl Default for Setting {
             paths: Vec::new(),
             publish_to: None,
             publish_credential: String::new(),
+            extra: ExtraPolicy::default(),
             patience: Duration::from_secs(20),
             recipe: RECIPE,
         }
@@ -287,6 +291,7 @@ impl Stage {
                 allow,
                 branches: self.setting.branches.clone(),
                 paths: self.setting.paths.clone(),
+                extra: self.setting.extra,
                 has_reports,
                 publish: self.setting.publish_to.clone().map(|to| PublishPolicy {
                     to,

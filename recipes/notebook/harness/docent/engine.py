@@ -15,23 +15,22 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Optional
 
-from . import contract, processes, scratch, text
+from . import contract, processes, scratch, surroundings, text
 from .results import Results, result
 
 _MARGIN = 10.0  # seconds before the tier's own limit, in which results are written
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 _WORDS = {"timed_out": "timed out", "out_of_memory": "out of memory", "out_of_disk": "out of disk"}
 
 
 class Engine:
     """One step's notebooks."""
 
-    def __init__(self, plan: contract.Plan, names: list):
+    def __init__(self, plan: contract.Plan, names: list, results: Optional[Results] = None):
         self.plan = plan
         self.names = list(dict.fromkeys(names))
         self.declined = {name: why for name in self.names if (why := plan.curation.declined(name))}
         self.end = time.monotonic() + plan.timeout_seconds - min(_MARGIN, plan.timeout_seconds / 10)
-        self.results = Results(plan.tier, self.names, contract.environment())
+        self.results = results or Results(plan.tier, self.names, contract.environment())
         self.at_once = min(len(self.names), int(plan.settings.get("at_once") or 0) or plan.cpus)
         self.scratch = contract.REPO / scratch.FOLDER
         self._drivers: set = set()
@@ -132,17 +131,7 @@ class Engine:
         plan = self.plan
         own, left = plan.seconds("notebook_timeout", 3600), self.end - time.monotonic()
         folder = (place / "repo" / name).parent
-        threads = {name: str(plan.cpus) for name in _THREADS}
-        path = f"{contract.VENV / 'bin'}:{os.environ.get('PATH', '/usr/bin:/bin')}"
-        variables = {
-            **threads, **os.environ, "PATH": path, "VIRTUAL_ENV": str(contract.VENV), "HOME": str(place / "home"),
-            "TMPDIR": str(place / "tmp"), "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-            "JUPYTER_PATH": str(self._kernels(place)),
-        }
-        variables = plan.curation.variables(variables)
-        first = f"{contract.VENV / 'bin'}:"
-        if not variables["PATH"].startswith(first):
-            variables["PATH"] = first + variables["PATH"]
+        variables = surroundings.make(plan, place, PYDEVD_DISABLE_FILE_VALIDATION="1", JUPYTER_PATH=str(self._kernels(place)))
         return {
             "name": name,
             "file": str(place / "repo" / name),
