@@ -29,7 +29,9 @@ opt_in = true
 "#;
 
 /// Flags and variables, and what they ask for in a comment.
-const WAYS: &[(&[&str], &[(&str, &str)], &str)] = &[
+type Way = (&'static [&'static str], &'static [(&'static str, &'static str)], &'static str);
+
+const WAYS: &[Way] = &[
     (&[], &[], "!testme"),
     (&["--extra-tests"], &[], "!testme --extra-tests"),
     (&[], &[("EXTRA_TESTS", "1")], "!testme --extra-tests"),

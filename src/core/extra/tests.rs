@@ -29,8 +29,9 @@ fn at(hour: i64) -> Time {
 
 #[test]
 fn the_quota_is_of_the_last_24_hours_and_makes_offers_of_what_is_beyond() {
-    // Quota, hours at which runs were asked for, hour of the question, hour at which the next is free.
-    let table: &[(Option<usize>, &[i64], i64, Option<i64>)] = &[
+    /// Quota, hours at which runs were asked for, hour of the question, hour at which the next is free.
+    type Row = (Option<usize>, &'static [i64], i64, Option<i64>);
+    let table: &[Row] = &[
         (None, &[1, 2, 3, 4], 5, None),
         (Some(2), &[], 5, None),
         (Some(2), &[4], 5, None),
