@@ -573,7 +573,9 @@ async fn examined(activity: Reply) -> docent::core::pull::Examination {
             Reply::json(pull)
         }
         Some("/repos/mira/pipe/activity") if asked.param("ref") == Some("refs/heads/fix") => activity.clone(),
-        Some(path) if path == format!("/repos/astro/pipe/compare/{}...{}", "b".repeat(40), "c".repeat(40)) => {
+        Some(path)
+            if path == format!("/repos/astro/pipe/compare/{}...{}", "b".repeat(40), "c".repeat(40)) =>
+        {
             assert_eq!(asked.param("page"), Some("2"), "the files are on the first page");
             Reply::json(json!({"merge_base_commit": {"sha": "e".repeat(40)}, "commits": []}))
         }

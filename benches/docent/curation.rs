@@ -18,7 +18,7 @@ use super::stage::Stage;
 /// Notebooks, unless `DOCENT_BENCH_NOTEBOOKS` says otherwise.
 const NOTEBOOKS: usize = 100;
 const RECIPE: &str = "notebook";
-const IMAGE: &str = "docent/notebook:1";
+const IMAGE: &str = "docent/notebook:2";
 const REQUIREMENTS: &str = "numpy\n";
 /// What is measured: how docent is asked, and its target as a part of the shell's time.
 const WRANGLER: &str = "100 notebooks, cold, over nb-wrangler";
@@ -193,7 +193,8 @@ fn wrangler(files: &[(String, Vec<u8>)]) -> anyhow::Result<Result<Duration, Stri
         .env("NBW_MAMBA_CMD", root.join("tests/support/micromamba"))
         .output()?;
     let took = began.elapsed();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+    let said =
+        String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
     let done = said.matches(" OK ").count();
     if !output.status.success() || done != files.len() - 1 {
         bail!("nb-wrangler ended with {}, {done} notebooks done: {said}", output.status);

@@ -6,14 +6,28 @@ use std::path::Path;
 use crate::bench::{Bench, NOTEBOOK};
 use crate::hostile::not_run;
 
-/// Folder, its requirement files, and what the one who reads the verdict must find in it.
-const FAULTS: &[(&str, &[(&str, &str)], &[&str])] = &[
-    (
-        "conflict",
-        &[("one/requirements.txt", "certifi>=2024\n"), ("two/requirements.txt", "idna\ncertifi<2024\n")],
-        &["one/requirements.txt:1", "two/requirements.txt:2"],
-    ),
-    ("unknown", &[("requirements.txt", "certifi==1.0.0.0.1\n")], &["requirements.txt:1", "certifi"]),
+struct Fault {
+    name: &'static str,
+    /// Requirement files and their lines.
+    files: &'static [(&'static str, &'static str)],
+    /// What whoever reads the verdict must find in it.
+    places: &'static [&'static str],
+}
+
+const FAULTS: &[Fault] = &[
+    Fault {
+        name: "conflict",
+        files: &[
+            ("one/requirements.txt", "certifi>=2024\n"),
+            ("two/requirements.txt", "idna\ncertifi<2024\n"),
+        ],
+        places: &["one/requirements.txt:1", "two/requirements.txt:2"],
+    },
+    Fault {
+        name: "unknown",
+        files: &[("requirements.txt", "certifi==1.0.0.0.1\n")],
+        places: &["requirements.txt:1", "certifi"],
+    },
 ];
 
 /// Twice at once, with the same end.
@@ -22,7 +36,7 @@ pub fn is_named(executor: &'static str) {
         Ok(bench) => bench,
         Err(why) => return not_run(if executor == "container" { "engine" } else { executor }, &why),
     };
-    for (name, files, places) in FAULTS {
+    for Fault { name, files, places } in FAULTS {
         let repo = bench.path(name);
         for (path, lines) in *files {
             let place = repo.join(path);
@@ -35,7 +49,11 @@ pub fn is_named(executor: &'static str) {
             assert_eq!((ran.code, ran.result["verdict"].as_str()), (1, Some("fail")), "{}", ran.said);
             let resolve = ran.tier("resolve");
             let test = &resolve["tests"][0];
-            assert_eq!((&resolve["verdict"], &test["class"]), (&"fail".into(), &"unsolvable".into()), "{test:#}");
+            assert_eq!(
+                (&resolve["verdict"], &test["class"]),
+                (&"fail".into(), &"unsolvable".into()),
+                "{test:#}"
+            );
             for place in *places {
                 assert!(test["message"].as_str().unwrap().contains(place), "{place}: {}", test["message"]);
             }

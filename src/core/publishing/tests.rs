@@ -37,6 +37,7 @@ fn proven() -> Run {
         recipe: None,
         options: TestOptions::default(),
         only: vec![],
+        bundle: None,
         trigger: push("main"),
         by: Party::Docent,
     };
@@ -48,6 +49,7 @@ fn proven() -> Run {
         environment: Environment::None,
         is_gate: true,
         is_opt_in,
+        covers: Vec::new(),
         tests: None,
         lock: None,
         is_reusable: false,

@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 
 use super::status::class_of;
 use super::{View, fold, page_of};
-use crate::core::{deferred, neutral};
 use crate::core::outcome::TestResult;
 use crate::core::result::{Origin, reproduce};
 use crate::core::run::{Run, TierRun};
+use crate::core::{deferred, neutral};
 
 /// Lines of a traceback that are shown.
 const TRACEBACK_LINES: usize = 15;
@@ -22,7 +22,13 @@ pub(super) fn write_failures(text: &mut String, view: &View<'_>, run: &Run, limi
 }
 
 /// The failures of the default tiers, or of the opt-in ones; answers how many there are.
-pub(super) fn write_bad(text: &mut String, view: &View<'_>, run: &Run, is_opt_in: bool, limit: usize) -> usize {
+pub(super) fn write_bad(
+    text: &mut String,
+    view: &View<'_>,
+    run: &Run,
+    is_opt_in: bool,
+    limit: usize,
+) -> usize {
     let bad: Vec<(&TierRun, &TestResult)> = run
         .tiers
         .iter()

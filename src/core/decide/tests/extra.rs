@@ -173,6 +173,8 @@ fn suggestions(bench: &Bench) -> Vec<String> {
     let mut runs: Vec<Run> = bench.world.runs.values().cloned().collect();
     runs.reverse();
     let view = crate::core::report::View {
+        clone_url: None,
+        publish: None,
         pull: &bench.world.pulls[&pull_id(1)],
         comments: &[],
         runs: &runs,
