@@ -21,7 +21,7 @@ pub fn after(action: &Action, tries: u32, fault: &Fault) -> Retry {
         Action::Release { .. } | Action::Stop { .. } | Action::DropEnvironment { .. } => u32::MAX,
         Action::Report { .. } | Action::SetStatus { .. } | Action::Compare { .. } => 300,
         Action::Examine { .. } | Action::Prepare { .. } | Action::LookUpBase { .. } => 9,
-        Action::Execute { .. } => 5,
+        Action::Deploy { .. } | Action::Execute { .. } => 5,
     };
     let is_hopeless = !fault.is_passing && most != u32::MAX;
     if is_hopeless || tries >= most {

@@ -202,6 +202,16 @@ impl<'s, 'a, 't> Table<'s, 'a, 't> {
         Some(text.to_owned())
     }
 
+    /// Any text, empty or of many lines.
+    pub fn plain(&self, key: &str) -> Option<String> {
+        let text = self.typed(key, "a text in quotes", DeValue::as_str)?;
+        if text.contains('\0') {
+            self.mistake(key, format!("{key} holds a NUL character"));
+            return None;
+        }
+        Some(text.to_owned())
+    }
+
     /// A text that must be there.
     pub fn required(&self, key: &str) -> Option<String> {
         if self.value(key).is_none() {

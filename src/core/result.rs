@@ -12,6 +12,7 @@ use super::id::{BranchId, CommentId, PullId};
 use super::outcome::{Outcome, TestResult};
 use super::recipe::{AlreadyFailing, Environment, Limits, Network};
 use super::run::{Attempt, Kept, Party, PhaseEntered, RecipeUse, Run, TierRun, Trigger};
+use super::service::ServiceRun;
 use super::time::Time;
 use super::verdict::Verdict;
 
@@ -58,6 +59,9 @@ pub struct Document<'a> {
     phases: &'a [PhaseEntered],
     warnings: &'a [String],
     spec: Option<SpecUse<'a>>,
+    /// How often its services were brought up.
+    deploys: u32,
+    services: Vec<Beside<'a>>,
     tiers: Vec<Tier<'a>>,
     /// How it compares with the commit that its pull request started from.
     baseline: Option<Compared<'a>>,
@@ -123,6 +127,17 @@ struct Test<'a> {
     /// What a failure has to do with the change; missing where it is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     baseline: Option<Class>,
+}
+
+/// A service of the run.
+#[derive(Debug, Clone, Serialize)]
+struct Beside<'a> {
+    name: &'a str,
+    image: &'a str,
+    port: u16,
+    /// How it ended before its run did.
+    fell: Option<&'a str>,
+    log: Option<&'a Kept>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -199,6 +214,8 @@ impl<'a> Document<'a> {
                 repositories: &curation.repositories,
                 curated: run.curated.as_ref(),
             }),
+            deploys: run.deploys,
+            services: run.services.iter().map(beside).collect(),
             tiers: run.tiers.iter().map(|it| tier(run, it)).collect(),
             baseline: run.baseline.as_ref().map(|baseline| compared(run, baseline)),
             reproduce: reproduce(run, origin.clone_url),
@@ -236,6 +253,16 @@ fn compared<'a>(run: &Run, baseline: &'a Baseline) -> Compared<'a> {
         already_failing: baseline.already_failing,
         is_let_pass: baseline::is_let_pass(run),
         note: baseline.note.as_deref(),
+    }
+}
+
+fn beside(service: &ServiceRun) -> Beside<'_> {
+    Beside {
+        name: &service.service.name,
+        image: &service.service.image,
+        port: service.service.port,
+        fell: service.fell.as_deref(),
+        log: service.log.as_ref(),
     }
 }
 

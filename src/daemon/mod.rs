@@ -12,6 +12,7 @@ mod poll;
 mod prepare;
 mod recover;
 mod results;
+mod services;
 mod step;
 mod tell;
 

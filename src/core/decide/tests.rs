@@ -103,6 +103,7 @@ pub(super) fn policy() -> Policy {
             tier("extra", false, true, None),
         ],
         digest: String::new(),
+        services: vec![],
         already_failing: Default::default(),
     };
     let repository_policy = RepositoryPolicy {
@@ -225,6 +226,7 @@ impl Bench {
             tests,
             log: None,
             artifacts: vec![],
+            fallen: vec![],
         });
     }
 
@@ -238,11 +240,11 @@ impl Bench {
     }
 }
 
-fn exited(code: i32) -> Ending {
+pub(super) fn exited(code: i32) -> Ending {
     Ending::Exited { code }
 }
 
-fn test(name: &str, outcome: Outcome) -> TestResult {
+pub(super) fn test(name: &str, outcome: Outcome) -> TestResult {
     TestResult::plain(name, outcome, "", "")
 }
 
@@ -667,6 +669,7 @@ fn an_environment_is_built_once_for_a_lock_and_never_passed_from_strangers_to_tr
                 tests: vec![],
                 log: None,
                 artifacts: vec![Kept { name: "lock".into(), digest: (*lock).into(), size: 0 }],
+                fallen: vec![],
             });
         }
         assert_eq!(bench.run(id).verdict, Some(Verdict::Pass));
@@ -816,6 +819,7 @@ mod random {
                 },
                 plan: Plan { notebooks: vec!["n/a.ipynb".into(), "n/b.ipynb".into()], ..Plan::default() },
             },
+            Action::Deploy { run } => Event::Deployed { run },
             Action::LookUpBase { run } => looked_up(bench, run, byte),
             Action::Execute { attempt } => Event::AttemptEnded {
                 attempt,
@@ -826,6 +830,7 @@ mod random {
                 },
                 log: Some(Kept { name: "log".into(), digest: String::new(), size: 0 }),
                 artifacts: vec![Kept { name: "lock".into(), digest: (byte % 5).to_string(), size: 0 }],
+                fallen: vec![],
             },
             Action::Stop { run } => Event::Settled { run },
             Action::Release { run } => Event::Released { run },
