@@ -301,6 +301,26 @@ impl<'s, 'a, 't> Table<'s, 'a, 't> {
         None
     }
 
+    /// A program and its arguments; an argument may be empty.
+    pub fn words(&self, key: &str) -> Option<Vec<String>> {
+        let list = self.typed(key, "a list of texts", DeValue::as_array)?;
+        let mut words = Vec::new();
+        for item in list.iter() {
+            match item.get_ref().as_str() {
+                Some(text) if text.contains('\0') => {
+                    self.mistake_at(item.span(), format!("{key} holds a text with a NUL character"));
+                }
+                Some("") if words.is_empty() => {
+                    self.mistake_at(item.span(), format!("{key} begins with the program, which has a name"));
+                    return None;
+                }
+                Some(text) => words.push(text.to_owned()),
+                None => self.mistake_at(item.span(), format!("{key} must hold texts in quotes")),
+            }
+        }
+        Some(words)
+    }
+
     /// A list of texts, each with its place.
     pub fn texts(&self, key: &str) -> Option<Vec<(String, Range<usize>)>> {
         let list = self.typed(key, "a list of texts", DeValue::as_array)?;

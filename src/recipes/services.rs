@@ -103,11 +103,11 @@ fn service(table: &Table<'_, '_, '_>, name: String) -> (Service, Vec<Wait>) {
 }
 
 fn words(table: &Table<'_, '_, '_>, key: &str) -> Vec<String> {
-    let words = table.texts(key);
+    let words = table.words(key);
     if words.as_ref().is_some_and(Vec::is_empty) {
         table.mistake(key, format!("{key} is empty: it is a program and its arguments, or is left out"));
     }
-    words.unwrap_or_default().into_iter().map(|(word, _)| word).collect()
+    words.unwrap_or_default()
 }
 
 fn limits_of(table: &Table<'_, '_, '_>) -> Limits {

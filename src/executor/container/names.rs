@@ -59,11 +59,6 @@ impl RunNames {
         Self { instance: instance.to_owned(), run }
     }
 
-    /// The run.
-    pub fn run(&self) -> RunId {
-        self.run
-    }
-
     /// The network of the services and of the attempts that reach them.
     pub fn network(&self) -> String {
         format!("{}-r{}.services", prefix(&self.instance), self.run)

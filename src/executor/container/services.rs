@@ -76,7 +76,11 @@ impl Container {
             }
             self.start_service(&names, service, &hosts).await?;
             self.until_healthy(&names, service, stop).await?;
-            hosts.push(host(service, &self.address(&names, &service.name).await?));
+            // It may have ended right after.
+            let Some(address) = self.address(&names, &service.name).await? else {
+                return Err(self.ended_early(&names, service).await?);
+            };
+            hosts.push(format!("{}:{address}", service.name));
         }
         Ok(())
     }
@@ -122,26 +126,34 @@ impl Container {
                 false => self.until_it_says_so(&name, service).await,
             }
         };
-        let how = tokio::select! {
-            () = stop.cancelled() => return Err(stopped()),
-            healthy = healthy => return healthy,
+        tokio::select! {
+            () = stop.cancelled() => Err(stopped()),
+            healthy = healthy => healthy,
             ended = self.until_ended(&name) => {
                 ended?;
-                let ending = self.service_ending(&name).await?;
-                format!("{} before it was healthy", Fallen { name: service.name.clone(), ending }.words())
+                Err(self.ended_early(names, service).await?)
             }
             () = tokio::time::sleep(Duration::from_secs(service.health_seconds)) => {
-                format!("the service {} was not healthy within {} s", service.name, service.health_seconds)
+                let words = self.last_words(&name).await?;
+                let Service { name, health_seconds, .. } = service;
+                let text = format!("the service {name} was not healthy within {health_seconds} s: {words}");
+                Err(ExecutorError::Broken(text))
             }
-        };
-        Err(ExecutorError::Broken(format!("{how}: {}", self.last_words(&name).await?)))
+        }
+    }
+
+    async fn ended_early(&self, names: &RunNames, service: &Service) -> Result<ExecutorError, ExecutorError> {
+        let name = names.service(&service.name);
+        let fallen = Fallen { name: service.name.clone(), ending: self.service_ending(&name).await? };
+        let (how, words) = (fallen.words(), self.last_words(&name).await?);
+        Ok(ExecutorError::Broken(format!("{how} before it was healthy: {words}")))
     }
 
     /// Has somebody beside the service try its port: whatever is in its image, and by the way that attempts take.
     async fn look_from_beside(&self, names: &RunNames, service: &Service) -> Result<(), ExecutorError> {
         let docker = &self.engine.docker;
         let (image, mut words) = gate::ensure_image(self).await?;
-        let Ok(address) = self.address(names, &service.name).await else {
+        let Some(address) = self.address(names, &service.name).await? else {
             // It has ended, which is seen next.
             return Ok(());
         };
@@ -241,12 +253,10 @@ impl Container {
         Ok(last_of(&text))
     }
 
-    /// The address of a service that runs.
-    async fn address(&self, names: &RunNames, service: &str) -> Result<String, ExecutorError> {
+    /// The address of a service; none unless it runs.
+    async fn address(&self, names: &RunNames, service: &str) -> Result<Option<String>, ExecutorError> {
         let container = inspect(&self.engine.docker, &names.service(service)).await?;
-        container.and_then(|container| address_in(container, &names.network())).ok_or_else(|| {
-            ExecutorError::Broken(format!("the service {service} of run {} is not there", names.run()))
-        })
+        Ok(container.and_then(|container| address_in(container, &names.network())))
     }
 
     /// What an attempt has in its `/etc/hosts` of the services that it names.
@@ -254,7 +264,9 @@ impl Container {
         let names = self.run_names(job.attempt.run);
         let mut hosts = Vec::new();
         for service in &job.services {
-            hosts.push(format!("{service}:{}", self.address(&names, service).await?));
+            let address = self.address(&names, service).await?;
+            let gone = || ExecutorError::Broken(format!("the service {service} is not there any more"));
+            hosts.push(format!("{service}:{}", address.ok_or_else(gone)?));
         }
         Ok(hosts)
     }
@@ -350,10 +362,6 @@ impl Services for Container {
 
 fn stopped() -> ExecutorError {
     ExecutorError::Broken("the run was released before its services were there".to_owned())
-}
-
-fn host(service: &Service, address: &str) -> String {
-    format!("{}:{address}", service.name)
 }
 
 fn address_in(container: ContainerInspectResponse, network: &str) -> Option<String> {

@@ -25,7 +25,7 @@ fn service(name: &str, more: &str) -> String {
 
 #[test]
 fn services_are_read_in_the_order_in_which_they_come_up() {
-    let more = "run = [\"serve\", \"\u{e9}\"]\nafter = [\"db\"]\nhealth = [\"ask\"]\nhealth_timeout = \"5m\"\nopt_in = true\n\
+    let more = "run = [\"serve\", \"\"]\nafter = [\"db\"]\nhealth = [\"ask\"]\nhealth_timeout = \"5m\"\nopt_in = true\n\
                 memory = \"64MiB\"\ndisk = \"32MiB\"\ncpus = 0.5\nprocesses = 9\nlog = \"2KiB\"\n\
                 [service.variables]\nEMPTY = \"\"\nLINES = \"a\\nb\"\n[service.build]\npackages = [\"redis-server\"]\n";
     let shelf = load(&(service("a-1", more) + &service("db", "") + &service("other", ""))).unwrap();
@@ -34,7 +34,7 @@ fn services_are_read_in_the_order_in_which_they_come_up() {
     // Two services may have one port: each has an address of its own.
     assert_eq!(names, ["db", "a-1", "other"]);
     let a = &services[1];
-    assert_eq!((a.run.join(" "), a.health.join(" ")), ("serve \u{e9}".to_owned(), "ask".to_owned()));
+    assert_eq!((a.run.join(" "), a.health.join(" ")), ("serve ".to_owned(), "ask".to_owned()));
     assert_eq!((a.health_seconds, a.is_opt_in, a.port), (300, true, 6379));
     assert_eq!(a.variables["LINES"], "a\nb");
     assert_eq!(a.variables["EMPTY"], "");
@@ -83,6 +83,8 @@ fn each_mistake_is_named_at_its_place() {
             service("a", "opt_in = true") + &service("b", "after = [\"a\"]"),
             "15:10: service \"b\": after: a is opt_in, so b must be as well",
         ),
+        (service("a", "run = [\"\", \"x\"]"), "10:8: service \"a\": run begins with the program"),
+        (service("a", "health = [\"x\", 1]"), "10:16: service \"a\": health must hold texts in quotes"),
         (service("a", "run = []"), "10:7: service \"a\": run is empty"),
         (service("a", "health = []"), "10:10: service \"a\": health is empty"),
         (service("a", "health_timeout = \"0s\""), "10:18: service \"a\": health_timeout must be at least 1s"),
