@@ -126,9 +126,10 @@ async fn attempts_reach_the_services_of_their_run_and_nothing_else() {
     assert_eq!(bench.run(&apart).await.text(), "0\n");
 
     // What is there is adopted.
-    let before = left_at_the_engine(&format!("docent.run={run}"));
+    let there = || left_at_the_engine(&format!("docent.instance={}", settings.instance));
+    let before = there();
     bench.executor.deploy(&deployment).await.unwrap();
-    assert_eq!(left_at_the_engine(&format!("docent.run={run}")), before);
+    assert_eq!(there(), before);
     let log = bench.path("service.log");
     assert!(bench.executor.service_log(run, "asking", &log, 1 << 20).await.unwrap());
     assert_eq!(std::fs::read_to_string(&log).unwrap(), "hello from db\n");

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use bollard::models::{
-    ContainerCreateBody, HealthConfig, HostConfig, HostConfigLogConfig, Mount, MountTmpfsOptions, MountType,
-    MountVolumeOptions, ResourcesUlimits, RestartPolicy, RestartPolicyNameEnum,
+    ContainerCreateBody, HealthConfig, HostConfig, HostConfigLogConfig, Mount, MountType, MountVolumeOptions,
+    ResourcesUlimits, RestartPolicy, RestartPolicyNameEnum,
 };
 
 use crate::core::service::Service;
@@ -180,16 +180,16 @@ pub fn service(
 ) -> ContainerCreateBody {
     let Limits { memory_bytes, cpus, processes, log_bytes, disk_bytes, .. } = service.limits;
     let memory = number(memory_bytes);
-    let mut places: Vec<&str> = volumes.iter().map(String::as_str).chain([DATA]).collect();
-    places.sort_unstable();
-    places.dedup();
+    let places = volumes.iter().map(String::as_str).chain([DATA]);
+    let mut tmpfs: HashMap<String, String> =
+        places.map(|place| (place.to_owned(), data_options(disk_bytes))).collect();
+    tmpfs.insert("/tmp".to_owned(), tmp_options(&service.limits));
     let mut variables = service.variables.clone();
     let fixed = [("PATH", PATH), ("HOME", "/tmp"), ("LANG", "C.UTF-8")];
     variables.extend(fixed.map(|(name, value)| (name.to_owned(), value.to_owned())));
     let (program, arguments) = service.run.split_at(service.run.len().min(1));
     ContainerCreateBody {
         host_config: Some(HostConfig {
-            mounts: Some(places.into_iter().map(|place| in_memory(place, disk_bytes)).collect()),
             network_mode: Some(names.network()),
             dns: Some(no_name_server()),
             dns_options: Some(soon_given_up()),
@@ -199,7 +199,7 @@ pub fn service(
             nano_cpus: Some((cpus.clamp(0.01, cores) * 1e9) as i64),
             pids_limit: Some(i64::from(processes)),
             ulimits: Some(ulimits(&service.limits, user_processes)),
-            tmpfs: Some(HashMap::from([("/tmp".to_owned(), tmp_options(&service.limits))])),
+            tmpfs: Some(tmpfs),
             shm_size: Some(SHARED_MEMORY.min(memory)),
             log_config: Some(log_config(log_bytes)),
             ..hardened()
@@ -213,14 +213,9 @@ pub fn service(
     }
 }
 
-fn in_memory(place: &str, bytes: u64) -> Mount {
-    let options = MountTmpfsOptions { size_bytes: Some(number(bytes)), mode: Some(0o1777), ..Default::default() };
-    Mount {
-        target: Some(place.to_owned()),
-        typ: Some(MountType::TMPFS),
-        tmpfs_options: Some(options),
-        ..Default::default()
-    }
+/// The user's own: a mode alone would be replaced by that of the folder below it.
+fn data_options(bytes: u64) -> String {
+    format!("rw,noexec,nosuid,nodev,uid={USER},gid={USER},mode=700,size={bytes}")
 }
 
 fn ulimits(limits: &Limits, user_processes: Option<i64>) -> Vec<ResourcesUlimits> {
