@@ -347,7 +347,7 @@ pub enum RunChange {
     /// Its commit is there and docent knows what to do with it.
     Prepared {
         recipe: RecipeUse,
-        plan: Plan,
+        plan: Box<Plan>,
         tiers: Vec<TierRun>,
         #[serde(default)]
         services: Vec<ServiceRun>,
@@ -450,7 +450,11 @@ impl Run {
             (Accepted, C::Queued) => Waiting,
             (Waiting, C::Started) => Preparing,
             (Preparing, C::Prepared { services, .. }) if self.plan.is_none() => {
-                if services.is_empty() { Available } else { Preparing }
+                if services.is_empty() {
+                    Available
+                } else {
+                    Preparing
+                }
             }
             (Preparing, C::Deployed) if self.is_deploying() => Available,
             (
@@ -498,7 +502,7 @@ impl Run {
             RunChange::Started => self.started_at = Some(at),
             RunChange::Prepared { recipe, plan, tiers, services } => {
                 self.recipe = Some(recipe.clone());
-                self.plan = Some(plan.clone());
+                self.plan = Some((**plan).clone());
                 self.tiers = tiers.clone();
                 self.services = services.clone();
             }

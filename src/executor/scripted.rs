@@ -14,7 +14,8 @@ use crate::core::id::{AttemptId, RunId};
 use super::harvest::Harvest;
 use super::log::CappedLog;
 use super::{
-    Deployment, Ending, Environment, Executor, ExecutorError, Inventory, Job, Limits, Observation, Probe, io_error, trial,
+    Deployment, Ending, Environment, Executor, ExecutorError, Inventory, Job, Limits, Observation, Probe,
+    io_error, trial,
 };
 
 /// What an attempt does.

@@ -113,7 +113,10 @@ fn words(table: &Table<'_, '_, '_>, key: &str) -> Vec<String> {
 fn limits_of(table: &Table<'_, '_, '_>) -> Limits {
     let limits = limits(table, STANDARD);
     if table.value("timeout").is_some() {
-        table.mistake("timeout", "a service lives as long as its run: it has no timeout, but a health_timeout");
+        table.mistake(
+            "timeout",
+            "a service lives as long as its run: it has no timeout, but a health_timeout",
+        );
     }
     if limits.disk_bytes > limits.memory_bytes {
         table.mistake("disk", "disk must be at most memory: what a service keeps in /data is in its memory");

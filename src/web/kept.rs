@@ -77,7 +77,10 @@ pub async fn artifact(
 fn kept_of(run: &Run) -> impl Iterator<Item = &Kept> {
     let attempts = run.tiers.iter().flat_map(|tier| &tier.attempts);
     let services = run.services.iter().filter_map(|service| service.log.as_ref());
-    run.curated.iter().chain(services).chain(attempts.flat_map(|attempt| attempt.artifacts.iter().chain(&attempt.log)))
+    run.curated
+        .iter()
+        .chain(services)
+        .chain(attempts.flat_map(|attempt| attempt.artifacts.iter().chain(&attempt.log)))
 }
 
 /// A name that means one plain file on every system, whatever the artifact is called.

@@ -240,7 +240,15 @@ impl Museum {
     pub async fn end(&self, attempt: &AttemptId, code: i32, tests: Vec<TestResult>, artifacts: Vec<Kept>) {
         let log = self.files.keep_log(attempt).unwrap();
         let ending = AttemptEnding::Ended { ending: Ending::Exited { code } };
-        self.step(Event::AttemptEnded { attempt: attempt.clone(), ending, tests, log, artifacts, fallen: vec![] }).await;
+        self.step(Event::AttemptEnded {
+            attempt: attempt.clone(),
+            ending,
+            tests,
+            log,
+            artifacts,
+            fallen: vec![],
+        })
+        .await;
         self.files.drop_live_log(attempt).unwrap();
     }
 
@@ -258,7 +266,14 @@ impl Museum {
         let lost = AttemptEnding::Errored { why };
         museum.start(&attempt).await;
         museum
-            .step(Event::AttemptEnded { attempt, ending: lost, tests: vec![], log: None, artifacts: vec![], fallen: vec![] })
+            .step(Event::AttemptEnded {
+                attempt,
+                ending: lost,
+                tests: vec![],
+                log: None,
+                artifacts: vec![],
+                fallen: vec![],
+            })
             .await;
         let attempt = Self::attempt(1, "notebooks", 2);
         museum.start(&attempt).await;

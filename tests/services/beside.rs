@@ -7,7 +7,9 @@ use std::time::Duration;
 use docent::core::id::RunId;
 use docent::core::service::Service;
 use docent::executor::container::{Container, Settings};
-use docent::executor::{Deployment, Ending, Executor, ExecutorError, Inventory, Job, Limits, Network, Services};
+use docent::executor::{
+    Deployment, Ending, Executor, ExecutorError, Inventory, Job, Limits, Network, Services,
+};
 
 use crate::hostile::{Bench, LIMITS, not_run, tiny};
 use crate::{hostile, left_at_the_engine};
@@ -144,11 +146,16 @@ async fn a_service_that_means_harm_is_held() {
     let run = hostile::new_run();
     let listen = "while :; do nc -l -p 8000 >/dev/null; done";
     let spy = service("spy", &format!("{}{REACH}; echo looked around; {listen}", this_machine()));
-    let mut flood = service("flood", &format!("head -c 100000000 /dev/zero | tr '\\0' x; echo; echo the end; {listen}"));
+    let mut flood =
+        service("flood", &format!("head -c 100000000 /dev/zero | tr '\\0' x; echo; echo the end; {listen}"));
     flood.limits.log_bytes = 4 << 10;
-    let mut bomb = service("bomb", "b() { b | b & }; (while :; do b; done 2>/dev/null) & exec httpd -f -p 8000 -h /data");
+    let mut bomb = service(
+        "bomb",
+        "b() { b | b & }; (while :; do b; done 2>/dev/null) & exec httpd -f -p 8000 -h /data",
+    );
     bomb.limits.processes = 32;
-    let filler = service("filler", &format!("head -c 100000000 /dev/zero >/data/x; wc -c </data/x; {listen}"));
+    let filler =
+        service("filler", &format!("head -c 100000000 /dev/zero >/data/x; wc -c </data/x; {listen}"));
     bench.executor.deploy(&deployment(run, &[spy, flood, bomb, filler])).await.unwrap();
     let names = ["spy", "flood", "bomb", "filler"].map(str::to_owned);
     assert_eq!(bench.executor.fallen(run, &names).await.unwrap(), []);
@@ -184,7 +191,10 @@ async fn a_service_that_does_not_come_up_is_named_and_nothing_is_left() {
         (ill, slow),
         (unasked, slow),
         (hanging, slow),
-        (service("brief", "echo no space; exit 3"), "the service brief ended with code 3 before it was healthy: no space"),
+        (
+            service("brief", "echo no space; exit 3"),
+            "the service brief ended with code 3 before it was healthy: no space",
+        ),
         (lost, "the service lost did not begin: "),
         (greedy, "the service greedy was killed at its memory limit before it was healthy: it wrote nothing"),
         (absent, "the image docent-test/absent:1 is missing: make it with `docent recipe build mine`"),
@@ -228,11 +238,16 @@ async fn a_service_that_falls_is_told_and_one_that_is_gone() {
     let Some(bench) = connect(&settings).await else { return };
     let run = hostile::new_run();
     let brief = service("brief", "nc -l -p 8000; nc -l -p 8000 >/dev/null; exit 4");
-    let greedy = service("greedy", "nc -l -p 8000; nc -l -p 8000 >/dev/null; x=$(head -c 200000000 /dev/zero | tr '\\0' x)");
+    let greedy = service(
+        "greedy",
+        "nc -l -p 8000; nc -l -p 8000 >/dev/null; x=$(head -c 200000000 /dev/zero | tr '\\0' x)",
+    );
     bench.executor.deploy(&deployment(run, &[greeter("db"), brief, greedy])).await.unwrap();
     let names = ["db", "brief", "greedy", "nobody"].map(str::to_owned);
     let all = ["db", "brief", "greedy"];
-    let told = bench.run(&job(&bench, run, &all, "for s in brief greedy; do echo x | nc $s 8000; done; sleep 3")).await;
+    let told = bench
+        .run(&job(&bench, run, &all, "for s in brief greedy; do echo x | nc $s 8000; done; sleep 3"))
+        .await;
     assert_eq!(told.ending, Ending::Exited { code: 0 });
     let fallen = bench.executor.fallen(run, &names).await.unwrap();
     let words: Vec<String> = fallen.iter().map(docent::executor::Fallen::words).collect();

@@ -22,7 +22,14 @@ const MOMENTS: [(&str, IsNow); 6] = [
 fn has(served: &Served, name: &str) -> bool {
     let instance = served.instance();
     let output = std::process::Command::new("docker")
-        .args(["ps", "-a", "--format", "{{.Names}}", "--filter", &format!("label=docent.instance={instance}")])
+        .args([
+            "ps",
+            "-a",
+            "--format",
+            "{{.Names}}",
+            "--filter",
+            &format!("label=docent.instance={instance}"),
+        ])
         .output();
     output.is_ok_and(|it| String::from_utf8_lossy(&it.stdout).lines().any(|line| line.ends_with(name)))
 }
@@ -37,7 +44,10 @@ fn end(served: Served, wanted: (&str, &str)) {
     let (sight, log) = (served.look().unwrap(), served.log());
     let runs: Vec<(&Value, &Value, &Value)> =
         sight.runs.iter().map(|run| (&run["phase"], &run["verdict"], &run["extra_verdict"])).collect();
-    assert!(runs.len() == 1 && (runs[0].0, runs[0].1) == (&wanted.0.into(), &wanted.1.into()), "{runs:?}\n{log}");
+    assert!(
+        runs.len() == 1 && (runs[0].0, runs[0].1) == (&wanted.0.into(), &wanted.1.into()),
+        "{runs:?}\n{log}"
+    );
     if wanted.1 == "pass" {
         assert_eq!((runs[0].2, &sight.runs[0]["deploys"]), (&"pass".into(), &1.into()), "{log}");
         let services = sight.runs[0]["services"].as_array().unwrap();

@@ -7,15 +7,15 @@ use serde_json::Value;
 
 use crate::redis;
 
-/// Runs the recipe on an empty folder.
-fn run(folder: &Path, words: &[&str]) -> (Output, Value) {
+/// Runs a recipe on an empty folder.
+fn run(folder: &Path, recipe: &str, words: &[&str]) -> (Output, Value) {
     let config = redis::configure(folder);
     std::fs::create_dir_all(folder.join("repository")).unwrap();
     let output = folder.join("output");
     let ran = Command::new(env!("CARGO_BIN_EXE_docent"))
         .arg("run")
         .arg(folder.join("repository"))
-        .args(["--recipe", "slow", "--config"])
+        .args(["--recipe", recipe, "--config"])
         .arg(config)
         .arg("--output")
         .arg(&output)
@@ -33,8 +33,12 @@ fn extra_tests_find_what_the_default_tier_has_left_in_a_server() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let (ran, result) = run(folder.path(), &["--executor", "container", "--extra-tests"]);
-    assert_eq!((&result["verdict"], &result["extra_verdict"]), (&"pass".into(), &"pass".into()), "{result:#}");
+    let (ran, result) = run(folder.path(), "slow", &["--executor", "container", "--extra-tests"]);
+    assert_eq!(
+        (&result["verdict"], &result["extra_verdict"]),
+        (&"pass".into(), &"pass".into()),
+        "{result:#}"
+    );
     assert_eq!(ran.status.code(), Some(0));
     assert_eq!(result["deploys"], 1);
     let services: Vec<&str> =
@@ -53,11 +57,39 @@ fn a_sandbox_refuses_a_recipe_with_services_before_anything_runs() {
         return crate::hostile::not_run("sandbox", "no bwrap");
     }
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let (ran, result) = run(folder.path(), &["--executor", "sandbox"]);
+    let (ran, result) = run(folder.path(), "slow", &["--executor", "sandbox"]);
     assert_eq!(ran.status.code(), Some(3), "{result:#}");
     let reason = result["reason"].as_str().unwrap();
     assert!(reason.contains("wants the service cache (2 in all)"), "{reason}");
     assert!(reason.contains("use a container engine"), "{reason}");
     assert_eq!((&result["verdict"], &result["deploys"]), (&"unverified".into(), &0.into()));
     assert!(result["tiers"].as_array().unwrap().iter().all(|tier| tier["attempts"] == serde_json::json!([])));
+}
+
+/// The example of the documentation, built and run as it says there.
+#[test]
+fn the_documented_recipe_works() {
+    if !redis::has_image() {
+        return;
+    }
+    let text = include_str!("../../docs/how-to/write-a-recipe.md");
+    let (_, example) = text.split_once("```toml file=recipes/counter/recipe.toml\n").unwrap();
+    let (example, _) = example.split_once("```").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let config = redis::configure(folder.path());
+    std::fs::create_dir(folder.path().join("recipes/counter")).unwrap();
+    std::fs::write(folder.path().join("recipes/counter/recipe.toml"), example).unwrap();
+    let built = Command::new(env!("CARGO_BIN_EXE_docent"))
+        .args(["recipe", "build", "counter", "--executor", "container", "--config"])
+        .arg(config)
+        .output()
+        .unwrap();
+    assert!(built.status.success(), "{built:?}");
+    let (_, result) = run(folder.path(), "counter", &["--executor", "container", "--extra-tests"]);
+    assert_eq!(
+        (&result["verdict"], &result["extra_verdict"]),
+        (&"pass".into(), &"pass".into()),
+        "{result:#}"
+    );
+    assert_eq!(result["deploys"], 1);
 }

@@ -24,8 +24,9 @@ impl Deciding<'_> {
         }
         let options = &state.request.options;
         let tiers = match self.policy.recipes.get(&recipe.name) {
-            Some(known) => plan::tiers(known, options)
-                .map(|tiers| (plan::services(known, options, &tiers, plan), tiers)),
+            Some(known) => {
+                plan::tiers(known, options).map(|tiers| (plan::services(known, options, &tiers, plan), tiers))
+            }
             None => Err(format!("the recipe {} is not known any more", recipe.name)),
         };
         match tiers {
@@ -37,7 +38,7 @@ impl Deciding<'_> {
                     && plan.extra_notebooks.is_empty();
                 let services = if is_idle { Vec::new() } else { services };
                 let has_services = !services.is_empty();
-                let (recipe, plan) = (recipe.clone(), plan.clone());
+                let (recipe, plan) = (recipe.clone(), Box::new(plan.clone()));
                 self.run(run, RunChange::Prepared { recipe, plan, tiers, services });
                 if is_idle {
                     let why = "none of these tests is in this commit".to_owned();

@@ -939,6 +939,15 @@ mod random {
         recipe.tiers.insert(1, environment);
     }
 
+    /// No tier begins before the services are there, and they are brought up once.
+    fn check_services(bench: &Bench) {
+        for run in bench.world.runs.values().filter(|run| !run.services.is_empty()) {
+            let has_begun = run.tiers.iter().any(|tier| !tier.attempts.is_empty());
+            let was_stopped = run.deploys == 1 && run.cancel.is_some();
+            assert!(run.deploys == u32::from(has_begun) || was_stopped, "{run:?}");
+        }
+    }
+
     fn check_environments(bench: &Bench) {
         let kept = &bench.world.environments;
         let live = || bench.world.runs.values().filter(|run| run.phase.is_live());
@@ -960,6 +969,7 @@ mod random {
 
     fn check(bench: &Bench) {
         check_environments(bench);
+        check_services(bench);
         check_baselines(bench);
         for number in 1..4 {
             let of_pull = |run: &&Run| run.request.pull == Some(pull_id(number));
@@ -1011,6 +1021,10 @@ mod random {
         fn whatever_happens_the_promises_hold(moves in moves()) {
             let mut bench = Bench::new();
             lock_environments(&mut bench.policy);
+            if moves.len() % 2 == 1 {
+                let recipe = bench.policy.recipes.get_mut("notebook").unwrap();
+                recipe.services = vec![crate::core::service::tests::service("db", &[])];
+            }
             let watched = bench.policy.repositories.get_mut(&repository()).unwrap();
             (watched.branches, watched.paths) = (vec!["main".into()], vec!["n/**".into()]);
             for next in &moves {

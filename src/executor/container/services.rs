@@ -100,7 +100,8 @@ impl Container {
         }
         let image = docker.inspect_image(&service.image).await.map_err(failed("looking at an image"))?;
         let volumes = image.config.and_then(|config| config.volumes).unwrap_or_default();
-        let made = profile::service(service, names, hosts, &volumes, self.engine.cores, self.user_processes());
+        let made =
+            profile::service(service, names, hosts, &volumes, self.engine.cores, self.user_processes());
         let options = CreateContainerOptionsBuilder::default().name(&name).build();
         let what = |what: &str| format!("{what} the service {}", service.name);
         docker.create_container(Some(options), made).await.map_err(failed(what("making")))?;
@@ -204,7 +205,9 @@ impl Container {
         }
         loop {
             let seen = absent_is_none(docker.inspect_exec(&made.id).await);
-            let Some(seen) = seen.map_err(failed("asking a service for its health"))? else { return Ok(false) };
+            let Some(seen) = seen.map_err(failed("asking a service for its health"))? else {
+                return Ok(false);
+            };
             if seen.running != Some(true) {
                 return Ok(seen.exit_code == Some(0));
             }

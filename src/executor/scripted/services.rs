@@ -49,7 +49,8 @@ impl Services for Scripted {
             if !state.deploy_refusals.is_empty() {
                 return Err(state.deploy_refusals.remove(0));
             }
-            if !state.standing.contains_key(&run) {
+            let is_there = state.standing.contains_key(&run);
+            if !is_there {
                 let standing = Standing { deployment: deployment.clone(), fallen: Vec::new() };
                 state.standing.insert(run, standing);
                 state.deployments.push(deployment.clone());

@@ -43,7 +43,8 @@ fn services_are_read_in_the_order_in_which_they_come_up() {
     let db = &services[0];
     assert_eq!((db.health_seconds, db.limits.memory_bytes, db.limits.disk_bytes), (60, 1 << 30, 256 << 20));
     assert_eq!((db.run.len(), db.health.len(), db.is_opt_in), (0, 0, false));
-    let builds: Vec<_> = shelf.builds("mine").map(|build| (build.image.as_str(), build.packages.len())).collect();
+    let builds: Vec<_> =
+        shelf.builds("mine").map(|build| (build.image.as_str(), build.packages.len())).collect();
     assert_eq!(builds, [("s:1", 1)]);
 }
 
@@ -62,16 +63,24 @@ fn each_mistake_is_named_at_its_place() {
         (service("../a", ""), "7:8: service \"../a\": name is the name of a host"),
         (service("1a", ""), "7:8: service \"1a\": name is the name of a host"),
         (service("caf\u{e9}", ""), "7:8: service \"caf\u{e9}\": name is the name of a host"),
-        (service(&"a".repeat(33), ""), "7:8: service \"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\": name is the name of"),
+        (
+            service(&"a".repeat(33), ""),
+            "7:8: service \"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\": name is the name of",
+        ),
         (service("localhost", ""), "7:8: service \"localhost\": a host calls itself that"),
         (service("a", "") + &service("a", ""), "12:8: service \"a\": there are two services of that name"),
         (service("a", "").replace("6379", "0"), "9:8: service \"a\": port must be at least 1"),
         (service("a", "").replace("6379", "65536"), "9:8: service \"a\": port must be at most 65535"),
         (service("a", "").replace("6379", "\"http\""), "9:8: service \"a\": port must be a whole number"),
         (service("a", "").replace("s:1", "-s"), "8:9: service \"a\": image must be the name of an image"),
-        (service("a", "after = [\"a\"]"), "10:10: service \"a\": after: these services wait for each other: a after a"),
         (
-            service("a", "after = [\"b\"]") + &service("b", "after = [\"x\", \"c\"]") + &service("x", "")
+            service("a", "after = [\"a\"]"),
+            "10:10: service \"a\": after: these services wait for each other: a after a",
+        ),
+        (
+            service("a", "after = [\"b\"]")
+                + &service("b", "after = [\"x\", \"c\"]")
+                + &service("x", "")
                 + &service("c", "after = [\"b\"]"),
             "26:10: service \"c\": after: these services wait for each other: b after c after b",
         ),
@@ -92,8 +101,14 @@ fn each_mistake_is_named_at_its_place() {
         (service("a", "disk = \"2GiB\""), "10:8: service \"a\": disk must be at most memory"),
         (service("a", "network = \"egress\""), "10:1: service \"a\": unknown key \"network\""),
         (service("a", "variables = { PATH = \"x\" }"), "10:22: [variables]: PATH is docent's to set"),
-        (service("a", "variables = { DOCENT_RUN = \"x\" }"), "10:28: [variables]: DOCENT_RUN is docent's to set"),
-        (service("a", "variables = { \"a=b\" = \"x\" }"), "10:23: [variables]: \"a=b\" is no name of a variable"),
+        (
+            service("a", "variables = { DOCENT_RUN = \"x\" }"),
+            "10:28: [variables]: DOCENT_RUN is docent's to set",
+        ),
+        (
+            service("a", "variables = { \"a=b\" = \"x\" }"),
+            "10:23: [variables]: \"a=b\" is no name of a variable",
+        ),
         (service("a", "variables = { A = 1 }"), "10:19: [variables]: A must be a text in quotes"),
         (service("a", "variables = { A = \"\\u0000\" }"), "10:19: [variables]: A holds a NUL character"),
         (service("a", "build = { packages = [\"-x\"] }"), "10:23: [build]: packages: \"-x\" is no name"),
