@@ -2,6 +2,7 @@
 
 mod folder;
 mod read;
+mod services;
 mod shipped;
 
 use std::collections::BTreeMap;
@@ -35,7 +36,7 @@ pub struct Shelf {
     /// Names in the order in which they were found: the operator's, then the shipped ones.
     order: Vec<String>,
     folders: BTreeMap<String, PathBuf>,
-    builds: BTreeMap<String, Build>,
+    builds: BTreeMap<String, Vec<Build>>,
 }
 
 /// Why a recipe is the one for a repository.
@@ -93,7 +94,7 @@ impl Shelf {
             Err(mistake) => return mistakes.push(mistake),
         };
         let source = Source::new(&file.display().to_string(), &text);
-        let (mut recipe, build) = read::recipe(&source, place, settings);
+        let (mut recipe, builds) = read::recipe(&source, place, settings);
         let wrong = source.into_mistakes();
         let is_sound = wrong.is_empty();
         mistakes.extend(wrong);
@@ -106,7 +107,7 @@ impl Shelf {
             // Executors copy the folder, and a link would be copied as a link.
             let folder = fs::canonicalize(place).unwrap_or_else(|_| place.to_owned());
             self.folders.insert(recipe.name.clone(), folder);
-            self.builds.insert(recipe.name.clone(), build);
+            self.builds.insert(recipe.name.clone(), builds);
             self.recipes.insert(recipe.name.clone(), recipe);
         }
     }
@@ -116,9 +117,10 @@ impl Shelf {
         self.folders.get(name).map(PathBuf::as_path)
     }
 
-    /// What a recipe's image is made from.
-    pub fn build(&self, name: &str) -> Option<&Build> {
-        self.builds.get(name).filter(|build| !build.packages.is_empty() || build.containerfile.is_some())
+    /// What the images of a recipe are made from, its own first; nothing of those that it only names.
+    pub fn builds(&self, name: &str) -> impl Iterator<Item = &Build> {
+        let builds = self.builds.get(name).into_iter().flatten();
+        builds.filter(|build| !build.packages.is_empty() || build.containerfile.is_some())
     }
 
     /// All recipes that fit a repository with these files, the operator's first, each with the reason.

@@ -20,6 +20,7 @@ const MOST: usize = 20;
 /// A scenario: what happens until the death, and what is expected after it.
 #[derive(Clone, Copy)]
 struct Play {
+    recipe: Option<&'static str>,
     before: fn(&Stage),
     after: fn(&Stage),
 }
@@ -27,7 +28,8 @@ struct Play {
 impl Play {
     /// Plays with a death at that point. Says whether it was reached.
     fn once(self, point: &Point) -> bool {
-        let mut stage = Stage::set(Setting::default());
+        let recipe = self.recipe.unwrap_or(Setting::default().recipe);
+        let mut stage = Stage::set(Setting { recipe, ..Setting::default() });
         stage.raise();
         stage.until("first poll", |stage| stage.tap().polls() > 1);
         stage.kill();
@@ -71,6 +73,7 @@ fn around(effects: &[&str]) -> Vec<String> {
 #[test]
 fn a_run_that_fails_survives_a_death_at_every_point() {
     let play = Play {
+        recipe: None,
         before: |stage| {
             stage.executor.script("second", Part::exits(1).writing("it broke\n"));
             stage.say("mira", "!testme");
@@ -90,6 +93,7 @@ fn a_run_that_fails_survives_a_death_at_every_point() {
 #[test]
 fn a_run_that_is_cancelled_survives_a_death_at_every_point() {
     let play = Play {
+        recipe: None,
         before: |stage| {
             stage.executor.script("first", Part::exits(0).held());
             stage.say("mira", "!testme");
@@ -103,4 +107,44 @@ fn a_run_that_is_cancelled_survives_a_death_at_every_point() {
     };
     let points = around(&["cancel", "collect", "remove", "release"]);
     play.at_all(&points.iter().map(String::as_str).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_run_with_services_survives_a_death_at_every_point() {
+    let play = Play {
+        recipe: Some(stage::WITH_SERVICES),
+        before: |stage| {
+            stage.say("mira", "!testme --extra-tests");
+        },
+        after: |stage| {
+            stage.expect_run(1, "COMPLETED pass: first-1 passed, extra-1 passed");
+            stage.expect_comment(&["### ✔ pass"]);
+            assert_eq!(stage.executor.deployments().len(), 1, "the services were brought up once");
+            let run = stage.run(1).unwrap();
+            assert!(run.deploys == 1 && run.services.iter().all(|it| it.log.is_some()), "{run:?}");
+        },
+    };
+    let points = around(&["deploy", "fallen", "submit", "service_log", "release"]);
+    play.at_all(&points.iter().map(String::as_str).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_run_that_is_cancelled_while_services_come_up_survives_a_death_at_every_point() {
+    let play = Play {
+        recipe: Some(stage::WITH_SERVICES),
+        before: |stage| {
+            stage.executor.hold_deploys(true);
+            stage.say("mira", "!testme");
+            stage.until("deploy or death", |stage| {
+                !stage.executor.deployments().is_empty() || stage.tap().has_crashed()
+            });
+            stage.say("mira", "!cancel");
+        },
+        after: |stage| {
+            stage.expect_run(1, "CANCELLED unverified: ");
+            stage.expect_comment(&["### ■ cancelled"]);
+        },
+    };
+    let points = ["before deploy", "before release", "after release"];
+    play.at_all(&points);
 }

@@ -177,7 +177,7 @@ async fn make_image(config: &Config, home: &Path) -> Result<(), Trouble> {
             _ => "a local sandbox",
         }
     );
-    let (Some(recipe), Some(build)) = (shelf.recipes.get("notebook"), shelf.build("notebook")) else {
+    let (Some(recipe), Some(build)) = (shelf.recipes.get("notebook"), shelf.builds("notebook").next()) else {
         return Err(Trouble::Usage("the recipe notebook is not there".to_owned()));
     };
     if !assemble::has_image(&executor, &recipe.image).await? {

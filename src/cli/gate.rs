@@ -29,6 +29,13 @@ pub enum Part {
         #[arg(long)]
         leave: bool,
     },
+    /// Waits until a service accepts connections.
+    Reach {
+        /// Its address and port.
+        place: SocketAddr,
+        /// How long.
+        seconds: u64,
+    },
     /// Tries from inside what can be reached.
     Try {
         /// A port that answers on this machine.
@@ -45,6 +52,10 @@ pub fn gate(part: &Part) -> ExitCode {
         Part::Relay { leave: true } => inside::leave_relay(),
         Part::Relay { leave: false } => wait(inside::relay()),
         Part::Serve { policy } => wait(serve(policy)),
+        Part::Reach { place, seconds } if inside::reach(place, *seconds) => Ok(()),
+        Part::Reach { place, seconds } => {
+            Err(std::io::Error::other(format!("{place} accepts nothing within {seconds} s")))
+        }
         Part::Try { port, places } => {
             inside::try_out(*port, places);
             Ok(())

@@ -24,7 +24,7 @@ pub enum RecipeCommand {
     Show { name: String },
     /// Which recipe fits a folder.
     Detect { path: PathBuf },
-    /// Make the image of a recipe.
+    /// Make the images of a recipe and of its services.
     Build {
         name: String,
         /// For which executor; else the one that would be used.
@@ -62,11 +62,11 @@ pub async fn recipe(named: Option<&Path>, command: &RecipeCommand) -> Result<Exi
         }
         RecipeCommand::Build { name, executor } => {
             known(&shelf, name)?;
-            let build = shelf.build(name).ok_or_else(|| {
-                Trouble::Usage(format!(
+            if shelf.builds(name).next().is_none() {
+                return Err(Trouble::Usage(format!(
                     "the recipe {name} names its image and carries nothing to build it from"
-                ))
-            })?;
+                )));
+            }
             let kind = kind_of(executor, config.executor);
             let executor = assemble::executor(
                 kind,
@@ -81,10 +81,12 @@ pub async fn recipe(named: Option<&Path>, command: &RecipeCommand) -> Result<Exi
                 AnyExecutor::Container(_) => "the container engine".to_owned(),
                 _ => config.state_dir.display().to_string(),
             };
-            println!("making {} for {place}", build.image);
-            assemble::build_image(&executor, build, &config.state_dir, &mut |line| println!("  {line}"))
-                .await?;
-            println!("{} is ready", build.image);
+            for build in shelf.builds(name) {
+                println!("making {} for {place}", build.image);
+                assemble::build_image(&executor, build, &config.state_dir, &mut |line| println!("  {line}"))
+                    .await?;
+                println!("{} is ready", build.image);
+            }
         }
     }
     Ok(ExitCode::SUCCESS)

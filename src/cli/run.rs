@@ -170,6 +170,9 @@ pub async fn run(named: Option<&Path>, arguments: &RunHere) -> Result<ExitCode, 
     if let Some(reason) = &run.reason {
         println!("{}", neutral::plain(reason, 500));
     }
+    for fell in run.services.iter().filter_map(|service| service.fell.as_ref()) {
+        println!("  {}", neutral::plain(fell, 200));
+    }
     for test in run.tiers.iter().flat_map(|tier| &tier.tests).filter(|test| test.outcome.is_bad()) {
         let (name, why) = (neutral::plain(&test.name, 120), neutral::plain(&test.message, 200));
         let known = crate::core::deferred::known(&run, test).map(|known| format!(" ({})", known.words()));
@@ -308,6 +311,9 @@ fn save(run: &Run, files: &Files, output: &Path) -> Result<(), Trouble> {
     std::fs::write(output.join("result.json"), document + "\n")?;
     for kept in run.curated.iter().chain(&run.bundle) {
         copy(files, kept, output)?;
+    }
+    for log in run.services.iter().filter_map(|service| service.log.as_ref()) {
+        copy(files, log, &output.join("services"))?;
     }
     for attempt in run.tiers.iter().flat_map(|tier| &tier.attempts) {
         let folder = output.join(attempt.id.to_string());

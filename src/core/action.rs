@@ -14,6 +14,8 @@ pub enum Action {
     Compare { line: Line, before: Sha, after: Sha },
     /// Fetch a run's commit and look at it.
     Prepare { run: RunId },
+    /// Bring up the services of a run.
+    Deploy { run: RunId },
     /// Run an attempt to its end.
     Execute { attempt: AttemptId },
     /// Look up what is known of the commit that a run's pull request started from.
@@ -39,6 +41,7 @@ impl Action {
             Self::Examine { comment, .. } => format!("examine/{comment}"),
             Self::Compare { line, before, after } => format!("compare/{line}/{before}/{after}"),
             Self::Prepare { run } => format!("prepare/{run}"),
+            Self::Deploy { run } => format!("deploy/{run}"),
             Self::Execute { attempt } => format!("execute/{attempt}"),
             Self::LookUpBase { run } => format!("base/{run}"),
             Self::Stop { run } => format!("stop/{run}"),

@@ -24,7 +24,7 @@ pub fn after(action: &Action, tries: u32, fault: &Fault) -> Retry {
         | Action::Compare { .. }
         | Action::Publish { .. } => 300,
         Action::Examine { .. } | Action::Prepare { .. } | Action::LookUpBase { .. } => 9,
-        Action::Execute { .. } => 5,
+        Action::Deploy { .. } | Action::Execute { .. } => 5,
     };
     let is_hopeless = !fault.is_passing && most != u32::MAX;
     if is_hopeless || tries >= most {

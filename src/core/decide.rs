@@ -5,6 +5,7 @@
 
 mod baseline;
 mod command;
+mod deploying;
 mod environments;
 mod extras;
 mod publishing;
@@ -62,8 +63,9 @@ pub fn decide(world: &World, event: &Event, policy: &Policy, now: Time) -> Decis
         Event::CommentExamined { comment, examination } => deciding.comment_examined(comment, examination),
         Event::Prepared { run, recipe, plan } => deciding.prepared(*run, recipe, plan),
         Event::AttemptStarted { attempt } => deciding.attempt_started(attempt),
-        Event::AttemptEnded { attempt, ending, tests, log, artifacts } => {
-            deciding.attempt_ended(attempt, ending, tests, log.as_ref(), artifacts);
+        Event::Deployed { run } => deciding.deployed(*run),
+        Event::AttemptEnded { attempt, ending, tests, log, artifacts, fallen } => {
+            deciding.attempt_ended(attempt, ending, tests, log.as_ref(), artifacts, fallen);
         }
         Event::EnvironmentLost { run } => deciding.environment_lost(*run),
         Event::Curated { run, curated } => {
@@ -77,6 +79,9 @@ pub fn decide(world: &World, event: &Event, policy: &Policy, now: Time) -> Decis
         }
         Event::Bundled { run, bundle } => {
             deciding.run(*run, RunChange::Bundled { bundle: bundle.clone() });
+        }
+        Event::ServiceLogsKept { run, logs } => {
+            deciding.run(*run, RunChange::ServiceLogsKept { logs: logs.clone() });
         }
         Event::BaseLookedUp { run, evidence, .. } => deciding.base_looked_up(*run, evidence),
         Event::Released { run } => {
@@ -166,6 +171,7 @@ impl Deciding<'_> {
         let Some(state) = self.world.runs.get(&run) else { return };
         match state.open_attempt().map(|attempt| attempt.id.clone()) {
             Some(attempt) => self.act(Action::Execute { attempt }),
+            None if state.is_deploying() => self.act(Action::Deploy { run }),
             None if state.phase == Phase::Preparing => self.act(Action::Prepare { run }),
             None => {}
         }
@@ -180,7 +186,7 @@ impl Deciding<'_> {
         }
         // What is to stop is not tried again: it comes to its end now.
         let run = match action {
-            Action::Prepare { run } => Some(run),
+            Action::Prepare { run } | Action::Deploy { run } => Some(run),
             Action::Execute { attempt } => Some(&attempt.run),
             _ => None,
         };
@@ -205,6 +211,7 @@ impl Deciding<'_> {
             Action::Compare { line, after, .. } => self.not_compared(line, after, fault),
             Action::LookUpBase { run } => self.base_not_looked_up(*run, fault),
             Action::Publish { run, .. } => self.not_published(*run, fault),
+            Action::Deploy { run } => self.deploy_failed(*run, fault),
             Action::Execute { attempt } => self.attempt_errored(attempt, &fault.text),
             Action::Report { .. }
             | Action::SetStatus { .. }

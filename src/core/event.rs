@@ -1,5 +1,7 @@
 //! Facts that enter docent. The list is closed: whatever happens outside comes in as one of these, or not at all.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::action::Action;
@@ -11,6 +13,7 @@ use super::plan::Plan;
 use super::publishing::Image;
 use super::pull::{Comment, Examination, PullRequest};
 use super::run::{Kept, RecipeUse, Request};
+use super::service::Fallen;
 use super::time::Time;
 
 /// Why an action could not be done.
@@ -43,6 +46,8 @@ pub enum Event {
     CommentExamined { comment: CommentId, examination: Box<Examination> },
     /// A run's commit was fetched and looked at.
     Prepared { run: RunId, recipe: RecipeUse, plan: Plan },
+    /// All services of a run are healthy.
+    Deployed { run: RunId },
     /// The executor has taken an attempt.
     AttemptStarted { attempt: AttemptId },
     /// An attempt has ended and what it left is kept.
@@ -52,6 +57,9 @@ pub enum Event {
         tests: Vec<TestResult>,
         log: Option<Kept>,
         artifacts: Vec<Kept>,
+        /// Services that have ended meanwhile.
+        #[serde(default)]
+        fallen: Vec<Fallen>,
     },
     /// What is known of the base of a run was looked up.
     BaseLookedUp { run: RunId, pull: PullId, evidence: Evidence },
@@ -65,6 +73,8 @@ pub enum Event {
     LockCompared { run: RunId, changes: LockChanges },
     /// What repeats a run elsewhere is kept.
     Bundled { run: RunId, bundle: Kept },
+    /// What the services of a run wrote is kept, by name of the service.
+    ServiceLogsKept { run: RunId, logs: BTreeMap<String, Kept> },
     /// Nothing of a run is left but its results.
     Released { run: RunId },
     /// The curated spec of a run is in a registry.
@@ -121,6 +131,8 @@ impl Event {
             Self::Compared { line, .. } => line_of(line),
             Self::BaseLookedUp { run, pull, .. } => Concern { pull: Some(pull.clone()), ..run_of(*run) },
             Self::Prepared { run, .. }
+            | Self::Deployed { run }
+            | Self::ServiceLogsKept { run, .. }
             | Self::EnvironmentLost { run }
             | Self::Curated { run, .. }
             | Self::EnvironmentMeasured { run, .. }
@@ -138,6 +150,7 @@ impl Event {
                 Action::Report { pull } => Concern { pull: Some(pull.clone()), ..Concern::default() },
                 Action::Execute { attempt } => run_of(attempt.run),
                 Action::Prepare { run }
+                | Action::Deploy { run }
                 | Action::LookUpBase { run }
                 | Action::Stop { run }
                 | Action::Release { run }
@@ -162,6 +175,7 @@ impl Event {
             Self::CommentSeen { .. } => "comment_seen",
             Self::CommentExamined { .. } => "comment_examined",
             Self::Prepared { .. } => "prepared",
+            Self::Deployed { .. } => "deployed",
             Self::AttemptStarted { .. } => "attempt_started",
             Self::AttemptEnded { .. } => "attempt_ended",
             Self::BaseLookedUp { .. } => "base_looked_up",
@@ -170,6 +184,7 @@ impl Event {
             Self::EnvironmentMeasured { .. } => "environment_measured",
             Self::LockCompared { .. } => "lock_compared",
             Self::Bundled { .. } => "bundled",
+            Self::ServiceLogsKept { .. } => "service_logs_kept",
             Self::Released { .. } => "released",
             Self::Published { .. } => "published",
             Self::Reported { .. } => "reported",

@@ -8,6 +8,7 @@ pub mod time;
 
 pub mod pull;
 pub mod recipe;
+pub mod service;
 
 pub mod event;
 

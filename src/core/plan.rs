@@ -12,6 +12,7 @@ use super::outcome::TestResult;
 use super::recipe::{Recipe, TestSet, Tier};
 use super::reuse::Prints;
 use super::run::TierRun;
+use super::service::ServiceRun;
 
 /// What docent found in a commit by looking, and decided to run. It is handed to every step as `plan.json`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -65,6 +66,16 @@ pub fn tiers(recipe: &Recipe, options: &TestOptions) -> Result<Vec<Tier>, String
     // What nobody has to wait for comes after what everybody waits for, wherever it stands in the recipe.
     tiers.sort_by_key(|tier| tier.is_opt_in);
     Ok(tiers)
+}
+
+/// The services of a run with these tiers: those of the recipe, the opt-in ones only when asked for. None where nothing runs that
+/// could reach them.
+pub fn services(recipe: &Recipe, options: &TestOptions, tiers: &[Tier], plan: &Plan) -> Vec<ServiceRun> {
+    if plan.is_unusable || tiers.iter().all(Tier::is_built_in) {
+        return Vec::new();
+    }
+    let wanted = recipe.services.iter().filter(|service| !service.is_opt_in || options.extra_tests);
+    wanted.cloned().map(ServiceRun::of).collect()
 }
 
 /// The tiers as a run begins them: nothing tried, and the tests that must leave a result written down.

@@ -202,6 +202,16 @@ impl<'s, 'a, 't> Table<'s, 'a, 't> {
         Some(text.to_owned())
     }
 
+    /// Any text, empty or of many lines.
+    pub fn plain(&self, key: &str) -> Option<String> {
+        let text = self.typed(key, "a text in quotes", DeValue::as_str)?;
+        if text.contains('\0') {
+            self.mistake(key, format!("{key} holds a NUL character"));
+            return None;
+        }
+        Some(text.to_owned())
+    }
+
     /// A text that must be there.
     pub fn required(&self, key: &str) -> Option<String> {
         if self.value(key).is_none() {
@@ -289,6 +299,26 @@ impl<'s, 'a, 't> Table<'s, 'a, 't> {
             Some(bytes) => return Some(bytes),
         }
         None
+    }
+
+    /// A program and its arguments; an argument may be empty.
+    pub fn words(&self, key: &str) -> Option<Vec<String>> {
+        let list = self.typed(key, "a list of texts", DeValue::as_array)?;
+        let mut words = Vec::new();
+        for item in list.iter() {
+            match item.get_ref().as_str() {
+                Some(text) if text.contains('\0') => {
+                    self.mistake_at(item.span(), format!("{key} holds a text with a NUL character"));
+                }
+                Some("") if words.is_empty() => {
+                    self.mistake_at(item.span(), format!("{key} begins with the program, which has a name"));
+                    return None;
+                }
+                Some(text) => words.push(text.to_owned()),
+                None => self.mistake_at(item.span(), format!("{key} must hold texts in quotes")),
+            }
+        }
+        Some(words)
     }
 
     /// A list of texts, each with its place.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::mistake::Place;
+use super::service::Service;
 
 /// What an attempt may reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,6 +125,9 @@ pub struct Recipe {
     /// What becomes of a pull request in which nothing fails that did not fail before.
     #[serde(default)]
     pub already_failing: AlreadyFailing,
+    /// In the order in which they are brought up.
+    #[serde(default)]
+    pub services: Vec<Service>,
     /// In the order in which they run.
     pub tiers: Vec<Tier>,
     /// SHA-256 over all files of its folder: which recipe it really was.

@@ -16,6 +16,7 @@ use super::outcome::{Outcome, TestResult};
 use super::publishing::{Publishing, PublishingEnd};
 use super::recipe::{AlreadyFailing, Environment, Limits, Network};
 use super::run::{Attempt, Kept, Party, PhaseEntered, RecipeUse, Run, TierRun, Trigger};
+use super::service::ServiceRun;
 use super::time::Time;
 use super::verdict::Verdict;
 
@@ -64,6 +65,9 @@ pub struct Document<'a> {
     phases: &'a [PhaseEntered],
     warnings: &'a [String],
     spec: Option<SpecUse<'a>>,
+    /// How often its services were brought up.
+    deploys: u32,
+    services: Vec<Beside<'a>>,
     tiers: Vec<Tier<'a>>,
     /// How it compares with the commit that its pull request started from.
     baseline: Option<Compared<'a>>,
@@ -161,6 +165,17 @@ struct Announced<'a> {
     is_own_word: bool,
 }
 
+/// A service of the run.
+#[derive(Debug, Clone, Serialize)]
+struct Beside<'a> {
+    name: &'a str,
+    image: &'a str,
+    port: u16,
+    /// How it ended before its run did.
+    fell: Option<&'a str>,
+    log: Option<&'a Kept>,
+}
+
 #[derive(Debug, Clone, Serialize)]
 struct Tier<'a> {
     name: &'a str,
@@ -237,6 +252,8 @@ impl<'a> Document<'a> {
                 repositories: &curation.repositories,
                 curated: run.curated.as_ref(),
             }),
+            deploys: run.deploys,
+            services: run.services.iter().map(beside).collect(),
             tiers: run.tiers.iter().map(|it| tier(run, it, origin)).collect(),
             baseline: run.baseline.as_ref().map(|baseline| compared(run, baseline)),
             lock_changes: run.lock_changes.as_ref(),
@@ -297,6 +314,16 @@ fn publication(publishing: &Publishing) -> Publication<'_> {
             Some(PublishingEnd::Errored { why }) => Some(why),
             _ => None,
         },
+    }
+}
+
+fn beside(service: &ServiceRun) -> Beside<'_> {
+    Beside {
+        name: &service.service.name,
+        image: &service.service.image,
+        port: service.service.port,
+        fell: service.fell.as_deref(),
+        log: service.log.as_ref(),
     }
 }
 

@@ -1,5 +1,7 @@
 //! A run: one recipe, at one commit, for one reason; and the one total match from a phase and a change to the next phase.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::baseline::{Baseline, Classed, Waiter};
@@ -13,6 +15,7 @@ use super::plan::Plan;
 use super::publishing::{Image, Publishing, PublishingEnd};
 use super::pull::Actor;
 use super::recipe::{AlreadyFailing, Tier};
+use super::service::ServiceRun;
 use super::time::Time;
 use super::verdict::Verdict;
 
@@ -317,6 +320,12 @@ pub struct Run {
     /// What repeats it elsewhere, where it was not good.
     #[serde(default)]
     pub bundle: Option<Kept>,
+    /// Its services, in the order in which they are brought up.
+    #[serde(default)]
+    pub services: Vec<ServiceRun>,
+    /// How often its services were brought up.
+    #[serde(default)]
+    pub deploys: u32,
     /// Set when it is to be stopped.
     pub cancel: Option<Cancel>,
     /// The verdict over the default tiers.
@@ -351,7 +360,15 @@ pub enum RunChange {
     /// It left the queue.
     Started,
     /// Its commit is there and docent knows what to do with it.
-    Prepared { recipe: RecipeUse, plan: Box<Plan>, tiers: Vec<TierRun> },
+    Prepared {
+        recipe: RecipeUse,
+        plan: Box<Plan>,
+        tiers: Vec<TierRun>,
+        #[serde(default)]
+        services: Vec<ServiceRun>,
+    },
+    /// Its services are healthy.
+    Deployed,
     /// A try was put into the outbox.
     AttemptOpened { attempt: AttemptId },
     /// The executor has taken a try.
@@ -369,6 +386,10 @@ pub enum RunChange {
     EnvironmentChosen { environment: EnvironmentUse, made_by: String },
     /// The environment that it makes is so large.
     EnvironmentMeasured { bytes: u64 },
+    /// A service of it has ended before it.
+    ServiceFell { name: String, how: String },
+    /// What its services wrote is kept, by name of the service.
+    ServiceLogsKept { logs: BTreeMap<String, Kept> },
     /// A tier has its verdict.
     TierConcluded { tier: String, verdict: Verdict },
     /// It is to be stopped.
@@ -431,6 +452,8 @@ impl Run {
             curated: None,
             lock_changes: None,
             bundle: None,
+            services: Vec::new(),
+            deploys: 0,
             cancel: None,
             verdict: None,
             extra_verdict: None,
@@ -456,7 +479,14 @@ impl Run {
             (Offered, C::Expired { .. }) => Expired,
             (Accepted, C::Queued) => Waiting,
             (Waiting, C::Started) => Preparing,
-            (Preparing, C::Prepared { .. }) => Available,
+            (Preparing, C::Prepared { services, .. }) if self.plan.is_none() => {
+                if services.is_empty() {
+                    Available
+                } else {
+                    Preparing
+                }
+            }
+            (Preparing, C::Deployed) if self.is_deploying() => Available,
             (
                 Available,
                 C::AttemptOpened { .. }
@@ -464,6 +494,7 @@ impl Run {
                 | C::AttemptClosed { .. }
                 | C::EnvironmentChosen { .. }
                 | C::EnvironmentMeasured { .. }
+                | C::ServiceFell { .. }
                 | C::TierConcluded { .. },
             ) => Available,
             (Accepted | Waiting | Preparing | Available, C::CancelAsked { .. }) => self.phase,
@@ -476,7 +507,10 @@ impl Run {
             (Offered | Accepted | Waiting | Preparing | Available, C::Awaited { .. }) => self.phase,
             (Accepted | Waiting, C::Concluded { .. }) if self.cancel.is_some() => Cancelled,
             (Preparing | Available, C::Concluded { .. }) => Releasing,
-            (Releasing, C::Curated { .. } | C::LockCompared { .. } | C::Bundled { .. }) => Releasing,
+            (
+                Releasing,
+                C::Curated { .. } | C::LockCompared { .. } | C::Bundled { .. } | C::ServiceLogsKept { .. },
+            ) => Releasing,
             (Releasing, C::Released) if self.cancel.is_some() => Cancelled,
             (Releasing, C::Released) if self.verdict == Some(Verdict::Unverified) => Failed,
             (Releasing, C::Released) => Completed,
@@ -506,10 +540,24 @@ impl Run {
             RunChange::Rejected { by } => self.reason = Some(format!("turned down by {}", by.name())),
             RunChange::Expired { why } => self.reason = Some(why.clone()),
             RunChange::Started => self.started_at = Some(at),
-            RunChange::Prepared { recipe, plan, tiers } => {
+            RunChange::Prepared { recipe, plan, tiers, services } => {
                 self.recipe = Some(recipe.clone());
                 self.plan = Some(Plan::clone(plan));
                 self.tiers = tiers.clone();
+                self.services = services.clone();
+            }
+            RunChange::Deployed => self.deploys += 1,
+            RunChange::ServiceFell { name, how } => {
+                if let Some(service) = self.service_mut(name) {
+                    service.fell.get_or_insert_with(|| how.clone());
+                }
+            }
+            RunChange::ServiceLogsKept { logs } => {
+                for (name, log) in logs {
+                    if let Some(service) = self.service_mut(name) {
+                        service.log = Some(log.clone());
+                    }
+                }
             }
             RunChange::AttemptOpened { attempt } => {
                 if let Some(tier) = self.tier_mut(&attempt.tier) {
@@ -604,6 +652,15 @@ impl Run {
         if let Some(publishing) = &mut self.publishing {
             publishing.end = Some(end);
         }
+    }
+
+    /// Its commit is there, its services are not yet.
+    pub fn is_deploying(&self) -> bool {
+        self.phase == Phase::Preparing && self.plan.is_some()
+    }
+
+    fn service_mut(&mut self, name: &str) -> Option<&mut ServiceRun> {
+        self.services.iter_mut().find(|it| it.service.name == name)
     }
 
     /// The tier of that name.

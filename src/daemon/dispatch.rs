@@ -100,6 +100,7 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
             Action::Examine { comment, pull } => self.examine(comment, *pull).await,
             Action::Compare { line, before, after } => self.compare(line, before, after).await,
             Action::Prepare { run } => self.prepare(*run, token).await,
+            Action::Deploy { run } => self.deploy(*run, token).await,
             Action::Execute { attempt } => self.execute(attempt, token).await,
             Action::LookUpBase { run } => self.look_up_base(*run).await,
             Action::Stop { run } => self.stop(*run).await,
@@ -125,6 +126,7 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
 
     async fn stop(&self, run: RunId) -> Result<Event, Fault> {
         self.interrupt(&Action::Prepare { run });
+        self.interrupt(&Action::Deploy { run });
         let state = self.0.store.run(run).await?;
         let attempt = state.as_ref().and_then(|run| run.open_attempt()).map(|attempt| attempt.id.clone());
         if let Some(attempt) = attempt {
@@ -156,6 +158,7 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
         if let Some(bundle) = self.keep_bundle(&state).await? {
             self.step(Event::Bundled { run, bundle }, None).await?;
         }
+        self.keep_service_logs(&state).await?;
         self.tear_down(run).await?;
         Ok(Event::Released { run })
     }

@@ -17,6 +17,7 @@ use crate::core::plan;
 use crate::core::recipe::{Environment, TestSet, Tier};
 use crate::core::reuse;
 use crate::core::run::{Attempt, Kept, Run, TierRun};
+use crate::core::service::{self, Fallen, Service};
 use crate::executor::{Executor, Job, Observation};
 use crate::forge::{Forge, Reporter};
 
@@ -56,11 +57,18 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
                 }
             }
         }
+        if attempt.started_at.is_none() {
+            let fallen = self.fallen(&run).await?;
+            if let Some(why) = service::refusal(&fallen) {
+                return Ok(ended_without(id, AttemptEnding::Errored { why }, fallen));
+            }
+        }
         let job = self.describe(&run, tier, id, &reused).await?;
         self.0.executor.submit(&job).await?;
         self.step(Event::AttemptStarted { attempt: id.clone() }, None).await?;
         let log = self.0.files.live_log(id);
         let ending = self.0.executor.wait(id, &job.limits, &log).await?;
+        let fallen = self.fallen(&run).await?;
         let out = self.out_dir(id);
         self.0.executor.collect(id, &out, MAX_COLLECTED).await?;
         if tier.tier.environment == Environment::Write {
@@ -84,6 +92,7 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
             tests: reuse::merge(tests, reused),
             log,
             artifacts,
+            fallen,
         })
     }
 
@@ -178,6 +187,7 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
             Some(TestSet::ExtraNotebooks) => (plan.notebooks, to_run),
             None => (plan.notebooks, plan.extra_notebooks),
         };
+        let services: BTreeMap<&str, _> = run.services.iter().map(|it| told(&it.service)).collect();
         let document = serde_json::json!({
             "run": run.id,
             "sha": run.request.sha,
@@ -187,6 +197,7 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
             "extra_notebooks": extra_notebooks,
             "requirements": plan.requirements,
             "curation": plan.curation,
+            "services": services,
             "settings": recipe.settings,
             "limits": {
                 "memory_bytes": tier.limits.memory_bytes,
@@ -203,12 +214,13 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
             inputs.extend(self.lock_inputs(run, recipe).await?);
         }
         let sha = run.request.sha.as_ref().map(|sha| sha.as_str()).unwrap_or_default();
-        let variables = BTreeMap::from([
+        let mut variables = BTreeMap::from([
             ("DOCENT_RUN".to_owned(), run.id.to_string()),
             ("DOCENT_SHA".to_owned(), sha.to_owned()),
             ("DOCENT_TIER".to_owned(), tier.name.clone()),
             ("DOCENT_OUT".to_owned(), "/out".to_owned()),
         ]);
+        variables.extend(run.services.iter().map(|it| (it.service.variable(), it.service.address())));
         Ok(Job {
             attempt: id.clone(),
             image: used.image.clone(),
@@ -220,6 +232,7 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
             environment: tier.environment,
             environment_of: run.environment.as_ref().map_or(run.id, |used| used.of),
             network: tier.network,
+            services: run.services.iter().map(|it| it.service.name.clone()).collect(),
             limits: tier.limits,
         })
     }
@@ -233,7 +246,14 @@ fn whole_reused(id: &AttemptId, tests: Vec<TestResult>) -> Event {
         tests,
         log: None,
         artifacts: Vec::new(),
+        fallen: Vec::new(),
     }
+}
+
+/// A service, as `plan.json` tells of it.
+fn told(service: &Service) -> (&str, serde_json::Value) {
+    let (host, port) = (&service.name, service.port);
+    (host, serde_json::json!({"address": service.address(), "host": host, "port": port}))
 }
 
 fn open_attempt<'a>(run: &'a Run, id: &AttemptId) -> Option<(&'a TierRun, &'a Attempt)> {
@@ -259,9 +279,16 @@ fn built_in(id: &AttemptId, run: &Run, tier: &Tier) -> Event {
         tests,
         log: None,
         artifacts: Vec::new(),
+        fallen: Vec::new(),
     }
 }
 
 fn ended(id: &AttemptId, ending: AttemptEnding) -> Event {
-    Event::AttemptEnded { attempt: id.clone(), ending, tests: Vec::new(), log: None, artifacts: Vec::new() }
+    ended_without(id, ending, Vec::new())
+}
+
+/// The same, where these services have fallen.
+fn ended_without(id: &AttemptId, ending: AttemptEnding, fallen: Vec<Fallen>) -> Event {
+    let (tests, artifacts) = (Vec::new(), Vec::new());
+    Event::AttemptEnded { attempt: id.clone(), ending, tests, log: None, artifacts, fallen }
 }

@@ -17,6 +17,7 @@ mod publish;
 mod recover;
 mod refdata;
 mod results;
+mod services;
 mod step;
 mod tell;
 

@@ -29,7 +29,8 @@ const MAX_NOTEBOOK: u64 = 100 << 20;
 impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F, R, E> {
     /// Fetches the commit of a run and looks at it.
     pub(super) async fn prepare(&self, id: RunId, token: &CancellationToken) -> Result<Event, Fault> {
-        let Some(run) = self.0.store.run(id).await?.filter(|run| run.phase == Phase::Preparing) else {
+        let is_waited_for = |run: &Run| run.phase == Phase::Preparing && !run.is_deploying();
+        let Some(run) = self.0.store.run(id).await?.filter(is_waited_for) else {
             return Ok(Event::Settled { run: id });
         };
         if run.cancel.is_some() {

@@ -7,7 +7,9 @@ use crate::core::id::{AttemptId, RunId};
 use super::container::Container;
 use super::sandbox::Sandbox;
 use super::scripted::Scripted;
-use super::{Ending, Executor, ExecutorError, Inventory, Job, Limits, Observation, Probe};
+use super::{
+    Deployment, Ending, Executor, ExecutorError, Fallen, Inventory, Job, Limits, Observation, Probe, Services,
+};
 
 /// One of them.
 #[derive(Debug, Clone)]
@@ -29,6 +31,26 @@ macro_rules! of {
             AnyExecutor::Scripted($one) => $call.await,
         }
     };
+}
+
+impl Services for AnyExecutor {
+    async fn deploy(&self, deployment: &Deployment) -> Result<(), ExecutorError> {
+        of!(self, it => it.deploy(deployment))
+    }
+
+    async fn fallen(&self, run: RunId, names: &[String]) -> Result<Vec<Fallen>, ExecutorError> {
+        of!(self, it => it.fallen(run, names))
+    }
+
+    async fn service_log(
+        &self,
+        run: RunId,
+        name: &str,
+        into: &Path,
+        most: u64,
+    ) -> Result<bool, ExecutorError> {
+        of!(self, it => it.service_log(run, name, into, most))
+    }
 }
 
 impl Executor for AnyExecutor {

@@ -6,7 +6,9 @@ use tokio::sync::watch;
 
 use crate::core::id::{AttemptId, RunId};
 
-use super::{Ending, Executor, ExecutorError, Inventory, Job, Limits, Observation, Probe};
+use super::{
+    Deployment, Ending, Executor, ExecutorError, Fallen, Inventory, Job, Limits, Observation, Probe, Services,
+};
 
 /// How far it is.
 #[derive(Debug, Clone)]
@@ -75,6 +77,26 @@ impl<E: Clone> Awaited<E> {
         if stages.wait_for(is_so).await.is_err() {
             std::future::pending::<()>().await;
         }
+    }
+}
+
+impl<E: Executor + Clone + 'static> Services for Awaited<E> {
+    async fn deploy(&self, deployment: &Deployment) -> Result<(), ExecutorError> {
+        self.found().await.deploy(deployment).await
+    }
+
+    async fn fallen(&self, run: RunId, names: &[String]) -> Result<Vec<Fallen>, ExecutorError> {
+        self.found().await.fallen(run, names).await
+    }
+
+    async fn service_log(
+        &self,
+        run: RunId,
+        name: &str,
+        into: &Path,
+        most: u64,
+    ) -> Result<bool, ExecutorError> {
+        self.found().await.service_log(run, name, into, most).await
     }
 }
 

@@ -18,6 +18,7 @@ pub mod gate;
 pub mod rootfs;
 pub mod sandbox;
 pub mod scripted;
+pub mod services;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -29,6 +30,7 @@ use crate::core::id::{AttemptId, RunId};
 pub use crate::core::outcome::Ending;
 pub use crate::core::recipe::{Environment, Limits, Network};
 pub use access::Access;
+pub use services::{Deployment, Fallen, Services};
 pub use trial::RUN as TRIAL;
 
 /// One attempt, described so that nothing dangerous can be said: no host path but docent's own inputs, no
@@ -55,6 +57,8 @@ pub struct Job {
     pub environment_of: RunId,
     /// What it may reach.
     pub network: Network,
+    /// Services of its run that it reaches besides, each by its name.
+    pub services: Vec<String>,
     /// Its limits.
     pub limits: Limits,
 }
@@ -143,7 +147,7 @@ fn missing_image(job: &Job) -> ExecutorError {
 }
 
 /// A place where attempts run. Every method may be called again after a crash at any point.
-pub trait Executor: Send + Sync {
+pub trait Executor: Services {
     /// Returns when attempts may be started. What runs already need not wait for this.
     fn ready(&self) -> impl Future<Output = ()> + Send {
         std::future::ready(())
@@ -191,7 +195,7 @@ pub trait Executor: Send + Sync {
     /// Removes everything of the attempt but the run's environment. When it returns nothing of it is left; again is no error.
     fn remove(&self, attempt: &AttemptId) -> impl Future<Output = Result<(), ExecutorError>> + Send;
 
-    /// Removes everything of the run but its environment, which may serve later runs.
+    /// Removes everything of the run but its environment, which may serve later runs: attempts, services, networks.
     fn release(&self, run: RunId) -> impl Future<Output = Result<(), ExecutorError>> + Send;
 
     /// Removes the environment of the run. When it returns nothing of it is left; one that is not there is no error.
@@ -215,7 +219,7 @@ pub trait Executor: Send + Sync {
 pub struct Inventory {
     /// Attempts, running or ended.
     pub attempts: Vec<AttemptId>,
-    /// Runs that own anything but an environment (attempts, networks).
+    /// Runs that own anything but an environment (attempts, services, networks).
     pub runs: Vec<RunId>,
     /// Runs that own an environment.
     pub environments: Vec<RunId>,

@@ -1,6 +1,8 @@
 //! An executor that runs nothing: attempts end as a table says, when a test says. Clones share everything, so that it
 //! outlives a daemon as an engine does.
 
+mod services;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,7 +14,8 @@ use crate::core::id::{AttemptId, RunId};
 use super::harvest::Harvest;
 use super::log::CappedLog;
 use super::{
-    Ending, Environment, Executor, ExecutorError, Inventory, Job, Limits, Observation, Probe, io_error, trial,
+    Deployment, Ending, Environment, Executor, ExecutorError, Inventory, Job, Limits, Observation, Probe,
+    io_error, trial,
 };
 
 /// What an attempt does.
@@ -76,6 +79,10 @@ struct State {
     attempts: BTreeMap<AttemptId, Attempt>,
     environments: BTreeSet<RunId>,
     environment_bytes: u64,
+    standing: BTreeMap<RunId, services::Standing>,
+    deployments: Vec<Deployment>,
+    deploy_refusals: Vec<ExecutorError>,
+    are_deploys_held: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -96,6 +103,10 @@ impl Default for Scripted {
             attempts: BTreeMap::new(),
             environments: BTreeSet::new(),
             environment_bytes: 0,
+            standing: BTreeMap::new(),
+            deployments: Vec::new(),
+            deploy_refusals: Vec::new(),
+            are_deploys_held: false,
         };
         Self { state: Arc::new(Mutex::new(state)), changes: Arc::new(watch::Sender::new(0)) }
     }
@@ -292,6 +303,7 @@ impl Executor for Scripted {
         {
             let mut state = self.up()?;
             state.attempts.retain(|attempt, _| attempt.run != run);
+            state.standing.remove(&run);
         }
         self.changed();
         Ok(())
@@ -316,7 +328,8 @@ impl Executor for Scripted {
     async fn list(&self) -> Result<Inventory, ExecutorError> {
         let state = self.up()?;
         let attempts: Vec<AttemptId> = state.attempts.keys().cloned().collect();
-        let runs: BTreeSet<RunId> = attempts.iter().map(|attempt| attempt.run).collect();
+        let of_attempts = attempts.iter().map(|attempt| attempt.run);
+        let runs: BTreeSet<RunId> = of_attempts.chain(state.standing.keys().copied()).collect();
         let environments = state.environments.iter().copied().collect();
         Ok(Inventory { attempts, runs: runs.into_iter().collect(), environments })
     }

@@ -182,6 +182,7 @@ async fn run<E: Executor>(
         inputs: BTreeMap::new(),
         environment: Environment::None,
         network,
+        services: Vec::new(),
         limits,
     };
     for directory in [&job.repo, &job.recipe] {

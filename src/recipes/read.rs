@@ -6,6 +6,7 @@ use std::path::{Component, Path};
 use serde_json::Value;
 
 use super::Build;
+use super::services::services;
 use crate::core::mistake::{Mistake, did_you_mean};
 use crate::core::reader::{Source, Table};
 use crate::core::recipe::{
@@ -28,7 +29,7 @@ const STANDARD: Limits = Limits {
 };
 
 /// Reads the recipe in the folder `place`. It is of use only if no mistake was noted; its digest is left empty.
-pub(super) fn recipe(source: &Source<'_>, place: &Path, settings: &Settings) -> (Recipe, Build) {
+pub(super) fn recipe(source: &Source<'_>, place: &Path, settings: &Settings) -> (Recipe, Vec<Build>) {
     let parsed = source.parse();
     let mut table = Table::new(source, "recipe", 0..0, parsed.get_ref());
     let name = table.required("name").unwrap_or_default();
@@ -38,8 +39,9 @@ pub(super) fn recipe(source: &Source<'_>, place: &Path, settings: &Settings) -> 
     } else if !name.is_empty() && place.file_name().is_some_and(|folder| folder != name.as_str()) {
         table.mistake("name", "name must be the name of the recipe's folder");
     }
-    let image = image(&table);
-    let build = table.table("build").map(|table| build(table, &image, place)).unwrap_or_default();
+    let image = image_of(&table);
+    let build = table.table("build").map(|table| build(table, &image, place));
+    let (services, builds) = services(&table, place);
     let limits = table.table("limits").map_or(STANDARD, |table| {
         let limits = limits(&table, STANDARD);
         table.close();
@@ -56,12 +58,13 @@ pub(super) fn recipe(source: &Source<'_>, place: &Path, settings: &Settings) -> 
         specs: patterns(&table, "specs"),
         image,
         settings: values.into_iter().collect(),
+        services,
         tiers,
         digest: String::new(),
         name,
     };
     table.close();
-    (recipe, build)
+    (recipe, build.into_iter().chain(builds).collect())
 }
 
 fn is_name(name: &str) -> bool {
@@ -81,7 +84,7 @@ fn patterns(table: &Table<'_, '_, '_>, key: &str) -> Vec<String> {
     patterns
 }
 
-fn image(table: &Table<'_, '_, '_>) -> String {
+pub(super) fn image_of(table: &Table<'_, '_, '_>) -> String {
     let image = table.required("image").unwrap_or_default();
     if image.starts_with('-') || !image.bytes().all(|b| b.is_ascii_graphic()) {
         table.mistake("image", "image must be the name of an image, as in \"docent/notebook:1\"");
@@ -89,7 +92,7 @@ fn image(table: &Table<'_, '_, '_>) -> String {
     image
 }
 
-fn build(table: Table<'_, '_, '_>, image: &str, place: &Path) -> Build {
+pub(super) fn build(table: Table<'_, '_, '_>, image: &str, place: &Path) -> Build {
     // These become arguments of programs.
     let names = |key: &str, extra: &str| {
         let is_fit = |text: &str| {
@@ -121,7 +124,7 @@ fn build(table: Table<'_, '_, '_>, image: &str, place: &Path) -> Build {
     Build { image: image.to_owned(), packages, python, containerfile }
 }
 
-fn limits(table: &Table<'_, '_, '_>, default: Limits) -> Limits {
+pub(super) fn limits(table: &Table<'_, '_, '_>, default: Limits) -> Limits {
     let timeout = table.duration("timeout", Duration::seconds(1));
     let timeout = timeout.and_then(|timeout| u64::try_from(timeout.num_seconds()).ok());
     let processes = table.number("processes", 1, 4_000_000).and_then(|number| u32::try_from(number).ok());

@@ -55,7 +55,7 @@ fn the_shipped_recipes_are_sound() {
     assert_eq!(notebook.settings["cell_timeout"], 600);
     assert_eq!(shelf.recipes["command"].tiers[0].run, ["make", "test"]);
     for name in ["command", "notebook"] {
-        let build = shelf.build(name).unwrap();
+        let build = shelf.builds(name).next().unwrap();
         assert!(build.containerfile.as_ref().unwrap().is_file() && build.image == shelf.recipes[name].image);
         assert!(shelf.folder(name).unwrap().join("recipe.toml").is_file());
     }

@@ -67,7 +67,7 @@ pub async fn artifact(
     let size = file.metadata().await.map_err(gone)?.len();
     let name = file_name(&kept.name);
     let (kind, shown) = match name.rsplit_once('.') {
-        Some((_, "txt" | "xml" | "json" | "lock")) => ("text/plain; charset=utf-8", "inline"),
+        Some((_, "txt" | "xml" | "json" | "lock" | "log")) => ("text/plain; charset=utf-8", "inline"),
         _ => ("application/octet-stream", "attachment"),
     };
     let headers = [
@@ -81,9 +81,11 @@ pub async fn artifact(
 
 fn kept_of(run: &Run) -> impl Iterator<Item = &Kept> {
     let attempts = run.tiers.iter().flat_map(|tier| &tier.attempts);
+    let services = run.services.iter().filter_map(|service| service.log.as_ref());
     run.curated
         .iter()
         .chain(&run.bundle)
+        .chain(services)
         .chain(attempts.flat_map(|attempt| attempt.artifacts.iter().chain(&attempt.log)))
 }
 

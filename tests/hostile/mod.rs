@@ -98,6 +98,7 @@ impl<E: Executor> Bench<E> {
             inputs: BTreeMap::from([("plan.json".to_owned(), b"{\"a\": 1}".to_vec())]),
             environment: Environment::None,
             network: Network::None,
+            services: Vec::new(),
             limits: LIMITS,
         }
     }

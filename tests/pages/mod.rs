@@ -247,7 +247,15 @@ impl Museum {
     pub async fn end(&self, attempt: &AttemptId, code: i32, tests: Vec<TestResult>, artifacts: Vec<Kept>) {
         let log = self.files.keep_log(attempt).unwrap();
         let ending = AttemptEnding::Ended { ending: Ending::Exited { code } };
-        self.step(Event::AttemptEnded { attempt: attempt.clone(), ending, tests, log, artifacts }).await;
+        self.step(Event::AttemptEnded {
+            attempt: attempt.clone(),
+            ending,
+            tests,
+            log,
+            artifacts,
+            fallen: vec![],
+        })
+        .await;
         self.files.drop_live_log(attempt).unwrap();
     }
 
@@ -265,7 +273,14 @@ impl Museum {
         let lost = AttemptEnding::Errored { why };
         museum.start(&attempt).await;
         museum
-            .step(Event::AttemptEnded { attempt, ending: lost, tests: vec![], log: None, artifacts: vec![] })
+            .step(Event::AttemptEnded {
+                attempt,
+                ending: lost,
+                tests: vec![],
+                log: None,
+                artifacts: vec![],
+                fallen: vec![],
+            })
             .await;
         let attempt = Self::attempt(1, "notebooks", 2);
         museum.start(&attempt).await;
@@ -391,6 +406,7 @@ fn policy() -> Policy {
             tier("extra", &["python", "/recipe/extra.py"], None, true),
         ],
         digest: "d".repeat(64),
+        services: vec![],
     };
     let repository_policy = RepositoryPolicy {
         name: "astro/notebooks".into(),

@@ -161,6 +161,7 @@ fn repeat(unpacked: Unpacked, recipe: &str, executor: &Scripted, folder: &Path, 
     runtime.block_on(async {
         let store = Store::in_memory().unwrap();
         let daemon: Daemon<AnyForge, AnyReporter, Scripted> = Daemon::new(Parts {
+            registries: Default::default(),
             store: store.clone(),
             files: Files::open(&state).unwrap(),
             policy: docent::core::policy::Policy {

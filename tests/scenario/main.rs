@@ -14,6 +14,7 @@ mod pushes;
 mod queue;
 mod reports;
 mod reuse;
+mod services;
 mod stopping;
 
 #[path = "../support/stage/mod.rs"]

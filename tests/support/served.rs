@@ -80,12 +80,17 @@ impl Served {
 
     /// The same, with this table for the executor. `ROOT` in it stands for this docent's own folder.
     pub fn start_at(executor: &str, images: Option<&Path>) -> Self {
+        Self::start_with(executor, images, RECIPE)
+    }
+
+    /// The same, with this recipe, which is called `slow`.
+    pub fn start_with(executor: &str, images: Option<&Path>, recipe: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let forge = runtime.block_on(EmbeddedForge::start(&folder.path().join("forge"), 0)).unwrap();
         let sample = sample::sample(&forge);
         let served = Self { forge, sample, folder, child: RefCell::default(), log_before: Cell::new(0) };
-        served.configure(executor);
+        served.configure(executor, recipe);
         if let Some(images) = images {
             std::os::unix::fs::symlink(images, served.state().join("images")).unwrap();
         }
@@ -94,12 +99,12 @@ impl Served {
         served
     }
 
-    fn configure(&self, executor: &str) {
+    fn configure(&self, executor: &str, recipe: &str) {
         let root = self.folder.path();
         for folder in ["state", "credentials", "recipes/slow"] {
             std::fs::create_dir_all(root.join(folder)).unwrap();
         }
-        std::fs::write(root.join("recipes/slow/recipe.toml"), RECIPE).unwrap();
+        std::fs::write(root.join("recipes/slow/recipe.toml"), recipe).unwrap();
         for (name, token) in [("watch", &self.sample.watch_token), ("report", &self.sample.report_token)] {
             let file = root.join("credentials").join(name);
             std::fs::write(&file, token.expose_secret()).unwrap();

@@ -1,13 +1,15 @@
 //! From an accepted run to its verdict: tier by tier, try by try.
 
 use super::Deciding;
+use super::deploying::noted;
 use crate::core::action::Action;
 use crate::core::event::{AttemptEnding, Fault};
 use crate::core::extra;
 use crate::core::id::{AttemptId, RunId};
 use crate::core::outcome::{Ending, Outcome, TestResult};
 use crate::core::plan::{self, Plan};
-use crate::core::run::{Kept, Phase, RecipeUse, RunChange, TierRun};
+use crate::core::run::{Kept, Phase, RecipeUse, Run, RunChange, TierRun};
+use crate::core::service::Fallen;
 use crate::core::verdict::{self, Verdict};
 
 /// Tries for one job: machinery errors are retried once.
@@ -15,29 +17,36 @@ const TRIES: usize = 2;
 
 impl Deciding<'_> {
     pub(super) fn prepared(&mut self, run: RunId, recipe: &RecipeUse, plan: &Plan) {
-        let Some(state) = self.world.runs.get(&run).filter(|run| run.phase == Phase::Preparing) else {
-            return;
-        };
+        let is_waited_for = |run: &&Run| run.phase == Phase::Preparing && !run.is_deploying();
+        let Some(state) = self.world.runs.get(&run).filter(is_waited_for) else { return };
         if let Some(cancel) = &state.cancel {
             let why = cancel.why.clone();
             return self.conclude(run, Some(why));
         }
+        let options = &state.request.options;
         let tiers = match self.policy.recipes.get(&recipe.name) {
-            Some(known) => plan::tiers(known, &state.request.options),
+            Some(known) => {
+                plan::tiers(known, options).map(|tiers| (plan::services(known, options, &tiers, plan), tiers))
+            }
             None => Err(format!("the recipe {} is not known any more", recipe.name)),
         };
         match tiers {
-            Ok(tiers) => {
+            Ok((services, tiers)) => {
                 let tiers = plan::begin(tiers, plan);
                 let is_idle = state.request.is_baseline()
                     && plan.findings.is_empty()
                     && plan.notebooks.is_empty()
                     && plan.extra_notebooks.is_empty();
-                let plan = Box::new(plan.clone());
-                self.run(run, RunChange::Prepared { recipe: recipe.clone(), plan, tiers });
+                let services = if is_idle { Vec::new() } else { services };
+                let has_services = !services.is_empty();
+                let (recipe, plan) = (recipe.clone(), Box::new(plan.clone()));
+                self.run(run, RunChange::Prepared { recipe, plan, tiers, services });
                 if is_idle {
                     let why = "none of these tests is in this commit".to_owned();
                     return self.conclude_as(run, Verdict::Skip, None, Some(why));
+                }
+                if has_services {
+                    return self.act(Action::Deploy { run });
                 }
                 self.go_on(run);
             }
@@ -46,9 +55,8 @@ impl Deciding<'_> {
     }
 
     pub(super) fn preparation_failed(&mut self, run: RunId, fault: &Fault) {
-        let Some(state) = self.world.runs.get(&run).filter(|run| run.phase == Phase::Preparing) else {
-            return;
-        };
+        let is_waited_for = |run: &&Run| run.phase == Phase::Preparing && !run.is_deploying();
+        let Some(state) = self.world.runs.get(&run).filter(is_waited_for) else { return };
         let why = match &state.cancel {
             Some(cancel) => cancel.why.clone(),
             None => fault.text.clone(),
@@ -80,6 +88,7 @@ impl Deciding<'_> {
         tests: &[TestResult],
         log: Option<&Kept>,
         artifacts: &[Kept],
+        fallen: &[Fallen],
     ) {
         let Some(run) = self.world.runs.get(&attempt.run) else { return };
         let is_open = run.attempt(attempt).is_some_and(|attempt| attempt.closed_at.is_none());
@@ -87,7 +96,7 @@ impl Deciding<'_> {
             return;
         }
         let (outcome, note) = match ending {
-            AttemptEnding::Ended { ending } => (Outcome::of(ending), note(ending)),
+            AttemptEnding::Ended { ending } => (Outcome::of(ending), noted(note(ending), fallen)),
             AttemptEnding::Lost { why } => (Outcome::Lost, why.clone()),
             AttemptEnding::Errored { why } => (Outcome::Errored, why.clone()),
         };
@@ -104,10 +113,14 @@ impl Deciding<'_> {
                 artifacts: artifacts.to_vec(),
             },
         );
+        self.services_fell(attempt.run, fallen);
         if let Some(cancel) = cancel {
             return self.conclude(attempt.run, Some(cancel.why));
         }
-        if outcome.is_ours() && tries < TRIES {
+        // Without its services it would end no better.
+        let is_whole = |run: &Run| run.services.iter().all(|it| it.fell.is_none());
+        let is_worth_it = self.world.runs.get(&attempt.run).is_some_and(is_whole);
+        if outcome.is_ours() && tries < TRIES && is_worth_it {
             return self.open_attempt(attempt.run, &attempt.tier);
         }
         if let Some(tier) = self.world.runs.get(&attempt.run).and_then(|run| run.tier(&attempt.tier)) {
@@ -120,11 +133,11 @@ impl Deciding<'_> {
 
     pub(super) fn attempt_errored(&mut self, attempt: &AttemptId, why: &str) {
         let ending = AttemptEnding::Errored { why: why.to_owned() };
-        self.attempt_ended(attempt, &ending, &[], None, &[]);
+        self.attempt_ended(attempt, &ending, &[], None, &[], &[]);
     }
 
     /// Opens the next tier, or concludes. A failed gate leaves what comes after it unverified.
-    fn go_on(&mut self, run: RunId) {
+    pub(super) fn go_on(&mut self, run: RunId) {
         let Some(state) = self.world.runs.get(&run) else { return };
         // Of what cannot be used, only the tier that says so is run.
         let is_unusable = state.plan.as_ref().is_some_and(|plan| plan.is_unusable);

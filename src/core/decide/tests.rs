@@ -104,6 +104,7 @@ pub(super) fn policy() -> Policy {
             tier("extra", false, true, None),
         ],
         digest: String::new(),
+        services: vec![],
         already_failing: Default::default(),
     };
     let repository_policy = RepositoryPolicy {
@@ -230,6 +231,7 @@ impl Bench {
             tests,
             log: None,
             artifacts: vec![],
+            fallen: vec![],
         });
     }
 
@@ -243,11 +245,11 @@ impl Bench {
     }
 }
 
-fn exited(code: i32) -> Ending {
+pub(super) fn exited(code: i32) -> Ending {
     Ending::Exited { code }
 }
 
-fn test(name: &str, outcome: Outcome) -> TestResult {
+pub(super) fn test(name: &str, outcome: Outcome) -> TestResult {
     TestResult::plain(name, outcome, "", "")
 }
 
@@ -676,6 +678,7 @@ fn an_environment_is_built_once_for_a_lock_and_never_passed_from_strangers_to_tr
                 tests: vec![],
                 log: None,
                 artifacts: vec![Kept { name: "lock".into(), digest: (*lock).into(), size: 0 }],
+                fallen: vec![],
             });
         }
         assert_eq!(bench.run(id).verdict, Some(Verdict::Pass));
@@ -826,6 +829,7 @@ mod random {
                 },
                 plan: Plan { notebooks: vec!["n/a.ipynb".into(), "n/b.ipynb".into()], ..Plan::default() },
             },
+            Action::Deploy { run } => Event::Deployed { run },
             Action::LookUpBase { run } => looked_up(bench, run, byte),
             Action::Execute { attempt } => Event::AttemptEnded {
                 attempt,
@@ -836,6 +840,7 @@ mod random {
                 },
                 log: Some(Kept { name: "log".into(), digest: String::new(), size: 0 }),
                 artifacts: vec![Kept { name: "lock".into(), digest: (byte % 5).to_string(), size: 0 }],
+                fallen: vec![],
             },
             Action::Stop { run } => Event::Settled { run },
             Action::Release { run } => {
@@ -952,6 +957,15 @@ mod random {
         recipe.tiers.insert(1, environment);
     }
 
+    /// No tier begins before the services are there, and they are brought up once.
+    fn check_services(bench: &Bench) {
+        for run in bench.world.runs.values().filter(|run| !run.services.is_empty()) {
+            let has_begun = run.tiers.iter().any(|tier| !tier.attempts.is_empty());
+            let was_stopped = run.deploys == 1 && run.cancel.is_some();
+            assert!(run.deploys == u32::from(has_begun) || was_stopped, "{run:?}");
+        }
+    }
+
     fn check_environments(bench: &Bench) {
         let kept = &bench.world.environments;
         let live = || bench.world.runs.values().filter(|run| run.phase.is_live());
@@ -974,6 +988,7 @@ mod random {
     fn check(bench: &Bench) {
         check_environments(bench);
         super::publishing::check(bench);
+        check_services(bench);
         check_baselines(bench);
         for number in 1..4 {
             let of_pull = |run: &&Run| run.request.pull == Some(pull_id(number));
@@ -1025,6 +1040,10 @@ mod random {
         fn whatever_happens_the_promises_hold(moves in moves()) {
             let mut bench = Bench::new();
             lock_environments(&mut bench.policy);
+            if moves.len() % 2 == 1 {
+                let recipe = bench.policy.recipes.get_mut("notebook").unwrap();
+                recipe.services = vec![crate::core::service::tests::service("db", &[])];
+            }
             let watched = bench.policy.repositories.get_mut(&repository()).unwrap();
             (watched.branches, watched.paths) = (vec!["main".into()], vec!["n/**".into()]);
             watched.publish = Some(super::publishing::policy());

@@ -60,6 +60,7 @@ pub fn headline(run: &Run) -> String {
     match (run.phase, run.verdict) {
         (Phase::Offered, _) => "waits to be accepted".to_owned(),
         (Phase::Accepted | Phase::Waiting, _) => "waits in the queue".to_owned(),
+        (Phase::Preparing, None) if run.is_deploying() => "brings up its services".to_owned(),
         (Phase::Preparing, None) => "is being prepared".to_owned(),
         (Phase::Available, None) => match run.tiers.iter().find(|tier| tier.verdict.is_none()) {
             Some(tier) => {

@@ -40,16 +40,18 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Opens a gate for this attempt, and says at which address the attempt finds it.
 pub async fn open(executor: &Container, names: &Names) -> Result<String, ExecutorError> {
     let docker = &executor.engine.docker;
-    let (image, words) = ensure_image(executor).await?;
-    for request in [inner(executor, names), outer(names)] {
+    let (image, mut words) = ensure_image(executor).await?;
+    let inner = closed(executor, names.inner(), names.labels_of_part());
+    for request in [inner, outer(names)] {
         docker.create_network(request).await.map_err(failed("making the networks of an attempt"))?;
     }
     let policy = executor.gate_policy()?;
     let policy = serde_json::to_string(&policy).map_err(|error| ExecutorError::Broken(error.to_string()))?;
+    words.extend(["gate".to_owned(), "serve".to_owned(), policy]);
     let name = names.gate();
     let options = CreateContainerOptionsBuilder::default().name(&name).build();
     docker
-        .create_container(Some(options), request(names, image, words, policy))
+        .create_container(Some(options), small(image, words, names.outer(), names.labels_of_part()))
         .await
         .map_err(failed("making a gate"))?;
     let connect = NetworkConnectRequest { container: name.clone(), endpoint_config: None };
@@ -109,12 +111,13 @@ async fn forget_old(executor: &Container, ours: &str) {
     }
 }
 
-fn inner(executor: &Container, names: &Names) -> NetworkCreateRequest {
+/// A network that leads nowhere.
+pub fn closed(executor: &Container, name: String, labels: HashMap<String, String>) -> NetworkCreateRequest {
     NetworkCreateRequest {
-        name: names.inner(),
+        name,
         driver: Some("bridge".to_owned()),
         internal: Some(true),
-        labels: Some(names.labels_of_part()),
+        labels: Some(labels),
         // With an address on the bridge, the machine would be a neighbour. Podman knows no such wish.
         options: (!executor.is_podman()).then(|| {
             HashMap::from([("com.docker.network.bridge.inhibit_ipv4".to_owned(), "true".to_owned())])
@@ -132,8 +135,13 @@ fn outer(names: &Names) -> NetworkCreateRequest {
     }
 }
 
-fn request(names: &Names, image: String, mut words: Vec<String>, policy: String) -> ContainerCreateBody {
-    words.extend(["gate".to_owned(), "serve".to_owned(), policy]);
+/// A container in which docent's own program does something small.
+pub fn small(
+    image: String,
+    mut words: Vec<String>,
+    network: String,
+    labels: HashMap<String, String>,
+) -> ContainerCreateBody {
     ContainerCreateBody {
         image: Some(image),
         hostname: Some("gate".to_owned()),
@@ -142,9 +150,9 @@ fn request(names: &Names, image: String, mut words: Vec<String>, policy: String)
         entrypoint: Some(words.drain(..1).collect()),
         cmd: Some(words),
         healthcheck: Some(HealthConfig { test: Some(vec!["NONE".to_owned()]), ..Default::default() }),
-        labels: Some(names.labels_of_part()),
+        labels: Some(labels),
         host_config: Some(HostConfig {
-            network_mode: Some(names.outer()),
+            network_mode: Some(network),
             memory: Some(MEMORY),
             memory_swap: Some(MEMORY),
             pids_limit: Some(PROCESSES),

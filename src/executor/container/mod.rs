@@ -10,6 +10,7 @@ mod meter;
 mod names;
 mod probe;
 mod profile;
+mod services;
 mod sweep;
 mod watch;
 
@@ -93,6 +94,8 @@ struct Live {
     joined: Mutex<HashMap<AttemptId, logs::Joined>>,
     /// One submission or cancellation of an attempt at a time.
     turns: Mutex<HashMap<AttemptId, Arc<tokio::sync::Mutex<()>>>>,
+    /// One deploy or release of a run at a time.
+    deploys: Mutex<HashMap<RunId, Arc<services::Turn>>>,
     /// Engines accept two networks of one name.
     networks: tokio::sync::Mutex<()>,
 }
@@ -164,6 +167,7 @@ impl Container {
             cores: self.engine.cores,
             user_processes: self.user_processes(),
             occupied: 0,
+            hosts: self.hosts(job).await?,
         };
         match self.scale(names, job.environment, &job.image).await {
             // What comes in can be counted before it does, so the container is made while it is on its way.
@@ -182,6 +186,7 @@ impl Container {
             }
         }
         let name = names.container();
+        self.join_services(job, &name).await?;
         // Podman lets nobody wait at a door that is not open yet.
         if !self.is_podman() {
             let joined = logs::join(docker, &name).await?;
@@ -241,10 +246,7 @@ impl Container {
     async fn ensure_network(&self, names: &Names) -> Result<(), ExecutorError> {
         let _alone = self.live.networks.lock().await;
         let docker = &self.engine.docker;
-        let filters = HashMap::from([("name".to_owned(), vec![names.network()])]);
-        let options = ListNetworksOptions { filters: Some(filters) };
-        let there = docker.list_networks(Some(options)).await.map_err(failed("listing networks"))?;
-        if there.iter().any(|network| network.name.as_deref() == Some(names.network().as_str())) {
+        if self.has_network(&names.network()).await? {
             return Ok(());
         }
         let request = NetworkCreateRequest {
@@ -258,6 +260,14 @@ impl Container {
             ..Default::default()
         };
         docker.create_network(request).await.map(drop).map_err(failed("making the network of a run"))
+    }
+
+    async fn has_network(&self, name: &str) -> Result<bool, ExecutorError> {
+        let filters = HashMap::from([("name".to_owned(), vec![name.to_owned()])]);
+        let options = ListNetworksOptions { filters: Some(filters) };
+        let there = self.engine.docker.list_networks(Some(options)).await;
+        let there = there.map_err(failed("listing networks"))?;
+        Ok(there.iter().any(|network| network.name.as_deref() == Some(name)))
     }
 
     fn gate_policy(&self) -> Result<super::gate::Policy, ExecutorError> {
@@ -482,7 +492,7 @@ impl Executor for Container {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .retain(|attempt, _| attempt.run != run);
-        sweep::run(&self.engine.docker, &self.settings.instance, run).await
+        self.sweep_run(run).await
     }
 
     async fn drop_environment(&self, run: RunId) -> Result<(), ExecutorError> {

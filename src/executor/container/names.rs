@@ -46,6 +46,40 @@ impl Watched {
     }
 }
 
+/// The names of what a run has for its services. A dot stands in no name of a tier, so none of them is an attempt's.
+#[derive(Debug, Clone)]
+pub struct RunNames {
+    instance: String,
+    run: RunId,
+}
+
+impl RunNames {
+    /// Of this run, in this installation.
+    pub fn new(instance: &str, run: RunId) -> Self {
+        Self { instance: instance.to_owned(), run }
+    }
+
+    /// The network of the services and of the attempts that reach them.
+    pub fn network(&self) -> String {
+        format!("{}-r{}.services", prefix(&self.instance), self.run)
+    }
+
+    /// The container of a service.
+    pub fn service(&self, name: &str) -> String {
+        format!("{}-r{}.service.{name}", prefix(&self.instance), self.run)
+    }
+
+    /// The container that looks whether a service accepts connections.
+    pub fn reach(&self, name: &str) -> String {
+        format!("{}-r{}.reach.{name}", prefix(&self.instance), self.run)
+    }
+
+    /// Labels of all of it.
+    pub fn labels(&self) -> HashMap<String, String> {
+        HashMap::from([(INSTANCE.to_owned(), self.instance.clone()), (RUN.to_owned(), self.run.to_string())])
+    }
+}
+
 /// The names of one attempt's things.
 #[derive(Debug, Clone)]
 pub struct Names {
@@ -99,6 +133,11 @@ impl Names {
         format!("{}-r{}-net", prefix(&self.instance), self.attempt.run)
     }
 
+    /// The network of the run's services.
+    pub fn services(&self) -> String {
+        RunNames::new(&self.instance, self.attempt.run).network()
+    }
+
     /// The network between an attempt and its gate, with nobody else on it.
     pub fn inner(&self) -> String {
         format!("{}-inner", self.container())
@@ -116,10 +155,7 @@ impl Names {
 
     /// Labels of what belongs to the run.
     pub fn labels_of_run(&self) -> HashMap<String, String> {
-        HashMap::from([
-            (INSTANCE.to_owned(), self.instance.clone()),
-            (RUN.to_owned(), self.attempt.run.to_string()),
-        ])
+        RunNames::new(&self.instance, self.attempt.run).labels()
     }
 
     /// Labels of what belongs to the attempt.

@@ -8,12 +8,15 @@ use bollard::models::{
     ResourcesUlimits, RestartPolicy, RestartPolicyNameEnum,
 };
 
-use crate::executor::contract::{OPEN_FILES, USER, tmp_bytes, variables};
+use crate::core::service::Service;
+use crate::executor::contract::{OPEN_FILES, PATH, USER, tmp_bytes, variables};
 use crate::executor::{Environment, Job, Limits, Network};
 
-use super::names::Names;
+use super::names::{Names, RunNames};
 
 const SHARED_MEMORY: i64 = 64 << 20;
+/// Where a service keeps its data.
+const DATA: &str = "/data";
 /// An address that nobody has.
 const NOBODY: &str = "240.0.0.1";
 
@@ -88,6 +91,8 @@ pub struct Profile<'a> {
     pub user_processes: Option<i64>,
     /// Bytes in the writable places before it starts.
     pub occupied: u64,
+    /// The services that it reaches: `name:address`.
+    pub hosts: Vec<String>,
 }
 
 impl Profile<'_> {
@@ -100,23 +105,28 @@ impl Profile<'_> {
             .map(|place| place.mount(self.names, !place.is_writable()))
             .collect();
         let network = match self.job.network {
-            Network::None => "none".to_owned(),
+            Network::None if self.job.services.is_empty() => "none".to_owned(),
+            Network::None => self.names.services(),
             Network::Index => self.names.inner(),
             Network::Egress => self.names.network(),
+        };
+        let is_closed = match self.job.network {
+            Network::None => !self.job.services.is_empty(),
+            Network::Index => true,
+            Network::Egress => false,
         };
         ContainerCreateBody {
             host_config: Some(HostConfig {
                 mounts: Some(mounts),
                 network_mode: Some(network),
-                // Engines ask for names on behalf of containers, some even for those on an internal network.
-                dns: (self.job.network == Network::Index).then(|| vec![NOBODY.to_owned()]),
-                dns_options: (self.job.network == Network::Index)
-                    .then(|| ["timeout:1", "attempts:1"].map(str::to_owned).to_vec()),
+                dns: is_closed.then(no_name_server),
+                dns_options: is_closed.then(soon_given_up),
+                extra_hosts: Some(self.hosts.clone()),
                 memory: Some(memory),
                 memory_swap: Some(memory),
                 nano_cpus: Some((cpus.clamp(0.01, self.cores) * 1e9) as i64),
                 pids_limit: Some(i64::from(processes)),
-                ulimits: Some(self.ulimits()),
+                ulimits: Some(ulimits(&self.job.limits, self.user_processes)),
                 tmpfs: Some(HashMap::from([("/tmp".to_owned(), tmp_options(&self.job.limits))])),
                 shm_size: Some(SHARED_MEMORY.min(memory)),
                 log_config: Some(log_config(log_bytes)),
@@ -132,14 +142,8 @@ impl Profile<'_> {
             ),
             working_dir: Some("/repo".to_owned()),
             labels: Some(self.names.labels_of_attempt(&self.job.limits, self.occupied)),
-            ..self.body()
+            ..body(&self.job.image, "docent")
         }
-    }
-
-    fn ulimits(&self) -> Vec<ResourcesUlimits> {
-        let fixed =
-            [("fsize", number(self.job.limits.disk_bytes)), ("nofile", i64::from(OPEN_FILES)), ("core", 0)];
-        fixed.into_iter().chain(self.user_processes.map(|count| ("nproc", count))).map(ulimit).collect()
     }
 
     /// A container that never runs: through it, files are put into the volumes.
@@ -159,24 +163,88 @@ impl Profile<'_> {
             entrypoint: Some(vec!["/never-started".to_owned()]),
             cmd: Some(Vec::new()),
             labels: Some(self.names.labels_of_part()),
-            ..self.body()
+            ..body(&self.job.image, "docent")
         }
     }
+}
 
-    fn body(&self) -> ContainerCreateBody {
-        ContainerCreateBody {
-            image: Some(self.job.image.clone()),
-            hostname: Some("docent".to_owned()),
-            user: Some(format!("{USER}:{USER}")),
-            healthcheck: Some(HealthConfig { test: Some(vec!["NONE".to_owned()]), ..Default::default() }),
-            stop_signal: Some("SIGTERM".to_owned()),
-            attach_stdin: Some(false),
-            attach_stdout: Some(false),
-            attach_stderr: Some(false),
-            tty: Some(false),
-            open_stdin: Some(false),
-            ..Default::default()
-        }
+/// The container of a service. `hosts` are the services before it, `volumes` the places that its image declares to be written to:
+/// each is in memory, as `/data` is, for a volume of the engine's would know no bound.
+pub fn service(
+    service: &Service,
+    names: &RunNames,
+    hosts: &[String],
+    volumes: &[String],
+    cores: f64,
+    user_processes: Option<i64>,
+) -> ContainerCreateBody {
+    let Limits { memory_bytes, cpus, processes, log_bytes, disk_bytes, .. } = service.limits;
+    let memory = number(memory_bytes);
+    let places = volumes.iter().map(String::as_str).chain([DATA]);
+    let mut tmpfs: HashMap<String, String> =
+        places.map(|place| (place.to_owned(), data_options(disk_bytes))).collect();
+    tmpfs.insert("/tmp".to_owned(), tmp_options(&service.limits));
+    let mut variables = service.variables.clone();
+    let fixed = [("PATH", PATH), ("HOME", "/tmp"), ("LANG", "C.UTF-8")];
+    variables.extend(fixed.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    let (program, arguments) = service.run.split_at(service.run.len().min(1));
+    ContainerCreateBody {
+        host_config: Some(HostConfig {
+            network_mode: Some(names.network()),
+            dns: Some(no_name_server()),
+            dns_options: Some(soon_given_up()),
+            extra_hosts: Some(hosts.to_vec()),
+            memory: Some(memory),
+            memory_swap: Some(memory),
+            nano_cpus: Some((cpus.clamp(0.01, cores) * 1e9) as i64),
+            pids_limit: Some(i64::from(processes)),
+            ulimits: Some(ulimits(&service.limits, user_processes)),
+            tmpfs: Some(tmpfs),
+            shm_size: Some(SHARED_MEMORY.min(memory)),
+            log_config: Some(log_config(log_bytes)),
+            ..hardened()
+        }),
+        entrypoint: (!program.is_empty()).then(|| program.to_vec()),
+        cmd: (!program.is_empty()).then(|| arguments.to_vec()),
+        env: Some(variables.into_iter().map(|(name, value)| format!("{name}={value}")).collect()),
+        working_dir: Some(DATA.to_owned()),
+        labels: Some(names.labels()),
+        ..body(&service.image, &service.name)
+    }
+}
+
+/// The user's own: a mode alone would be replaced by that of the folder below it.
+fn data_options(bytes: u64) -> String {
+    format!("rw,noexec,nosuid,nodev,uid={USER},gid={USER},mode=700,size={bytes}")
+}
+
+fn ulimits(limits: &Limits, user_processes: Option<i64>) -> Vec<ResourcesUlimits> {
+    let fixed = [("fsize", number(limits.disk_bytes)), ("nofile", i64::from(OPEN_FILES)), ("core", 0)];
+    fixed.into_iter().chain(user_processes.map(|count| ("nproc", count))).map(ulimit).collect()
+}
+
+/// Engines ask for names on behalf of containers, some even for those on an internal network.
+fn no_name_server() -> Vec<String> {
+    vec![NOBODY.to_owned()]
+}
+
+fn soon_given_up() -> Vec<String> {
+    ["timeout:1", "attempts:1"].map(str::to_owned).to_vec()
+}
+
+fn body(image: &str, hostname: &str) -> ContainerCreateBody {
+    ContainerCreateBody {
+        image: Some(image.to_owned()),
+        hostname: Some(hostname.to_owned()),
+        user: Some(format!("{USER}:{USER}")),
+        healthcheck: Some(HealthConfig { test: Some(vec!["NONE".to_owned()]), ..Default::default() }),
+        stop_signal: Some("SIGTERM".to_owned()),
+        attach_stdin: Some(false),
+        attach_stdout: Some(false),
+        attach_stderr: Some(false),
+        tty: Some(false),
+        open_stdin: Some(false),
+        ..Default::default()
     }
 }
 

@@ -27,6 +27,7 @@ pub const PROGRAM: &str = "program";
 pub const CANNOT_START: &str = "docent: cannot start ";
 
 const MOMENT: Duration = Duration::from_secs(3);
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Docent's own program, as a sandbox starts it.
 pub fn program(is_dynamic: bool) -> Vec<String> {
@@ -122,6 +123,18 @@ pub fn try_out(port: u16, places: &[SocketAddr]) {
         Ok(line) => println!("the gate says {line}"),
         Err(error) => println!("the gate does not answer: {error}"),
     }
+}
+
+/// Waits until something accepts a connection there, and says whether it did in time.
+pub fn reach(place: &SocketAddr, seconds: u64) -> bool {
+    let end = std::time::Instant::now() + Duration::from_secs(seconds);
+    while std::time::Instant::now() < end {
+        if TcpStream::connect_timeout(place, MOMENT).is_ok() {
+            return true;
+        }
+        std::thread::sleep(PAUSE);
+    }
+    false
 }
 
 fn ask_gate() -> io::Result<String> {

@@ -7,6 +7,7 @@ mod cgroup;
 mod gate;
 mod keeper;
 mod probe;
+mod services;
 mod tree;
 
 use std::collections::{BTreeMap, HashMap};

@@ -16,7 +16,8 @@ use crate::core::baseline::{self, Baseline};
 use crate::core::id::{RunId, Sha};
 use crate::core::pull::Repository;
 use crate::core::result::{Origin, reproduce};
-use crate::core::run::{Party, Run, Trigger};
+use crate::core::run::{Kept, Party, Run, Trigger};
+use crate::core::service::ServiceRun;
 use crate::core::time::Time;
 use crate::web::badge::Badge;
 use crate::web::kept::run_at;
@@ -58,6 +59,7 @@ struct RunPage {
     started: Option<Moment>,
     ended: Option<Moment>,
     warnings: Vec<Shown>,
+    services: Vec<Beside>,
     tiers: Vec<Tier>,
     log: Option<LiveLog>,
     /// What the lock has that the one before it had not.
@@ -84,6 +86,27 @@ struct Recipe {
     name: Shown,
     digest: Shown,
     image: Shown,
+}
+
+/// A service of the run.
+struct Beside {
+    address: Shown,
+    image: Shown,
+    fell: Shown,
+    /// Its log and how large it is, once it is kept.
+    log: Option<(String, String)>,
+}
+
+impl Beside {
+    fn new(run: &Run, of: &ServiceRun) -> Self {
+        let link = |log: &Kept| (link::artifact(run.id, &log.digest), size(log.size));
+        Self {
+            address: Shown::line(&of.service.address(), NAME),
+            image: Shown::line(&of.service.image, 200),
+            fell: Shown::line(of.fell.as_deref().unwrap_or_default(), 300),
+            log: of.log.as_ref().map(link),
+        }
+    }
 }
 
 /// The log of the attempt that runs.
@@ -195,6 +218,7 @@ fn view(frame: Frame, run: &Run, repository: Option<&Repository>, origin: Origin
             .take(50)
             .map(|warning| Shown::line(warning, 400))
             .collect(),
+        services: run.services.iter().map(|service| Beside::new(run, service)).collect(),
         tiers: run.tiers.iter().map(|tier| Tier::new(run, tier, now)).collect(),
         log: run.open_attempt().map(|attempt| LiveLog {
             name: Shown::line(&attempt.id.to_string(), NAME),

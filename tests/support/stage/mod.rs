@@ -67,6 +67,29 @@ run = ["sh", "-c", "true"]
 opt_in = true
 "#;
 
+/// A recipe with two services.
+pub const WITH_SERVICES: &str = r#"
+name = "trial"
+detect = []
+image = "docent-test/tiny:1"
+[[service]]
+name = "cache"
+image = "docent-test/tiny:1"
+port = 6379
+after = ["db"]
+[[service]]
+name = "db"
+image = "docent-test/tiny:1"
+port = 5432
+[[tier]]
+name = "first"
+run = ["sh", "-c", "true"]
+[[tier]]
+name = "extra"
+run = ["sh", "-c", "true"]
+opt_in = true
+"#;
+
 /// A recipe that locks, builds an environment from the lock, and runs notebooks in it.
 pub const LOCKED: &str = r#"
 name = "trial"

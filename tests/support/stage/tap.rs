@@ -13,7 +13,9 @@ use docent::core::outcome::Ending;
 use docent::core::pull::{Actor, Examination, Repository};
 use docent::core::recipe::Limits;
 use docent::core::time::Time;
-use docent::executor::{Executor, ExecutorError, Inventory, Job, Observation, Probe};
+use docent::executor::{
+    Deployment, Executor, ExecutorError, Fallen, Inventory, Job, Observation, Probe, Services,
+};
 use docent::forge::{CloneSource, Cursor, Forge, ForgeError, Poll, Proof, Question, Reporter, Status, Watch};
 
 /// Where to die: at which passing of which point.
@@ -189,6 +191,26 @@ impl<R: Reporter> Reporter for Tapped<R> {
 
     fn comment_limit(&self) -> usize {
         self.inner.comment_limit()
+    }
+}
+
+impl<E: Executor> Services for Tapped<E> {
+    async fn deploy(&self, deployment: &Deployment) -> Result<(), ExecutorError> {
+        self.around("deploy", self.inner.deploy(deployment)).await
+    }
+
+    async fn fallen(&self, run: RunId, names: &[String]) -> Result<Vec<Fallen>, ExecutorError> {
+        self.around("fallen", self.inner.fallen(run, names)).await
+    }
+
+    async fn service_log(
+        &self,
+        run: RunId,
+        name: &str,
+        into: &Path,
+        most: u64,
+    ) -> Result<bool, ExecutorError> {
+        self.around("service_log", self.inner.service_log(run, name, into, most)).await
     }
 }
 
