@@ -4,6 +4,7 @@ pub mod id;
 pub mod index;
 pub mod mistake;
 pub mod reader;
+pub mod reconcile;
 pub mod time;
 
 pub mod pull;

@@ -12,15 +12,12 @@ use crate::core::decide::says_nothing;
 use crate::core::event::{Event, Heartbeat};
 use crate::core::id::RepositoryId;
 use crate::core::pull::Repository;
+use crate::core::reconcile;
 use crate::core::time;
 use crate::executor::Executor;
 use crate::forge::{Cursor, Forge, Observation, Poll, Proof, Reporter, Watch};
 use crate::store::StoreError;
 
-/// How often a repository is read whole, whatever the feeds say.
-const RECONCILE: time::Duration = time::Duration::hours(1);
-/// Repositories read whole in one poll, so that the slow lane stays slow.
-const RECONCILE_AT_ONCE: usize = 5;
 /// The longest wait after polls that failed.
 const MAX_PAUSE: Duration = Duration::from_secs(600);
 /// The interval while something is going on, at most.
@@ -243,17 +240,16 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
         repositories.iter().filter_map(of).collect()
     }
 
-    /// Repositories whose turn it is to be read whole.
+    /// The repository whose turn it is to be read whole.
     fn slow_lane(&self, cursor: &Cursor, repositories: &[Repository]) -> Vec<RepositoryId> {
-        let now = self.0.clock.now();
-        let mut due: BTreeMap<_, _> = BTreeMap::new();
-        for repository in repositories {
-            let seen = cursor.repositories.get(&repository.id.number).and_then(|seen| seen.reconciled_at);
-            if seen.is_none_or(|seen| now - seen >= RECONCILE) {
-                due.insert((seen, repository.id.number), repository.id.clone());
-            }
-        }
-        due.into_values().take(RECONCILE_AT_ONCE).collect()
+        // One that is not begun yet is read as far as it needs to be when it begins.
+        let seen = |repository: &Repository| {
+            let number = repository.id.number;
+            Some((number, cursor.repositories.get(&number)?.reconciled_at))
+        };
+        let seen: Vec<_> = repositories.iter().filter_map(seen).collect();
+        let due = reconcile::due(&seen, self.0.clock.now());
+        repositories.iter().map(|it| &it.id).filter(|id| Some(id.number) == due).cloned().collect()
     }
 
     async fn take_in(

@@ -176,14 +176,16 @@ impl<'a> Cycle<'a> {
             let number = repository.id.number;
             // Every later read goes back by the overlap, but never to before this moment: see `read_to`.
             let read_to = feed.began + OVERLAP;
+            // Where nothing is open, that is all there is to know.
+            let is_open = with_open.contains(&number) || feed.unknown.is_some();
             let entry = RepositoryCursor {
                 read_to,
                 is_behind: false,
-                reconciled_at: None,
+                reconciled_at: (!is_open).then_some(feed.began),
                 branches: BTreeMap::new(),
             };
             self.round.poll.cursor.repositories.insert(number, entry);
-            if with_open.contains(&number) || feed.unknown.is_some() {
+            if is_open {
                 let task = self.task(repository);
                 task.whole = true;
                 task.is_fresh = true;
