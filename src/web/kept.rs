@@ -67,7 +67,7 @@ pub async fn artifact(
     let size = file.metadata().await.map_err(gone)?.len();
     let name = file_name(&kept.name);
     let (kind, shown) = match name.rsplit_once('.') {
-        Some((_, "txt" | "xml" | "json" | "lock" | "log")) => ("text/plain; charset=utf-8", "inline"),
+        Some((_, "txt" | "xml" | "json" | "lock")) => ("text/plain; charset=utf-8", "inline"),
         _ => ("application/octet-stream", "attachment"),
     };
     let headers = [

@@ -82,7 +82,7 @@ fn each_mistake_is_named_at_its_place() {
                 + &service("b", "after = [\"x\", \"c\"]")
                 + &service("x", "")
                 + &service("c", "after = [\"b\"]"),
-            "26:10: service \"c\": after: these services wait for each other: b after c after b",
+            "25:10: service \"c\": after: these services wait for each other: b after c after b",
         ),
         (
             service("cache", "") + &service("b", "after = [\"cahce\"]"),
