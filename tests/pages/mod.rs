@@ -264,7 +264,7 @@ impl Museum {
     pub async fn filled() -> Self {
         let mut museum = Self::new();
         museum.watched().await;
-        museum.comment(1, 'a', CURATOR, "!testme --extra-tests").await;
+        museum.comment(1, 'a', CURATOR, &format!("!testme --extra-tests {}", "a".repeat(12))).await;
         museum.pass(2);
         museum.prepare(1).await;
         museum.passes(1).await;

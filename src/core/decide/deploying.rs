@@ -56,6 +56,8 @@ mod tests {
     use super::*;
 
     const RUN: RunId = RunId(1);
+    /// The commit is named, because it comes from outside.
+    const EXTRA: &str = "!testme --extra-tests aaaaaaaaaaaa";
 
     fn with_services() -> Policy {
         let mut policy = policy();
@@ -110,7 +112,7 @@ mod tests {
 
     #[test]
     fn services_of_the_opt_in_tiers_come_with_them() {
-        assert_eq!(names(&prepared("!testme --extra-tests")), ["db", "load"]);
+        assert_eq!(names(&prepared(EXTRA)), ["db", "load"]);
     }
 
     #[test]
@@ -123,7 +125,7 @@ mod tests {
 
     #[test]
     fn a_service_that_does_not_come_up_leaves_the_run_unverified() {
-        let mut bench = prepared("!testme --extra-tests");
+        let mut bench = prepared(EXTRA);
         let action = Action::Deploy { run: RUN };
         bench.outbox.remove(&action.key());
         let text = "the service db was not healthy within 60 s: no space";
