@@ -159,7 +159,8 @@ fn notebook(text: &str, is_extra: bool) -> String {
         })
         .collect();
     let tags = if is_extra { json!(["docent-extra"]) } else { json!([]) };
-    let kernel = json!({"name": kernel, "display_name": kernel, "language": "python"});
+    let language = if kernel == "python3" { "python" } else { "R" };
+    let kernel = json!({"name": kernel, "display_name": kernel, "language": language});
     json!({"nbformat": 4, "nbformat_minor": 4, "cells": cells, "metadata": {"kernelspec": kernel, "tags": tags}})
         .to_string()
 }

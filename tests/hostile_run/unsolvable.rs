@@ -42,8 +42,8 @@ pub fn is_named(executor: &'static str) {
             let place = repo.join(path);
             fs::create_dir_all(place.parent().unwrap()).unwrap();
             fs::write(&place, lines).unwrap();
+            notebook(place.parent().unwrap());
         }
-        notebook(&repo);
         let runs = [(); 2].map(|()| bench.start(&repo, "notebook", "resolve", "", &[]));
         for ran in runs.map(|running| running.wait(300)) {
             assert_eq!((ran.code, ran.result["verdict"].as_str()), (1, Some("fail")), "{}", ran.said);
@@ -62,8 +62,9 @@ pub fn is_named(executor: &'static str) {
     }
 }
 
-fn notebook(repo: &Path) {
+/// What is beside no notebook is not asked for.
+fn notebook(folder: &Path) {
     let text = r#"{"nbformat": 4, "nbformat_minor": 4, "metadata": {}, "cells": [
         {"cell_type": "code", "metadata": {}, "execution_count": null, "outputs": [], "source": "1 + 1"}]}"#;
-    fs::write(repo.join("notebook.ipynb"), text).unwrap();
+    fs::write(folder.join("notebook.ipynb"), text).unwrap();
 }
