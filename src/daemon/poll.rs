@@ -3,7 +3,6 @@
 //! A forge is not polled before its watch credential has been judged. Every observation is an event of its own; the cursor moves
 //! only after all of them are recorded, so that a death in between shows the same things again.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 

@@ -11,6 +11,9 @@ use docent::core::time::Time;
 use docent::core::verdict::Verdict;
 use docent::core::world::Pull;
 
+/// Failures that a comment tells in full.
+const SHOWN: usize = 10;
+
 /// Asserts that each bad test stands in the comment with its name, its outcome and its cell.
 pub fn names(tier: &str, tests: Vec<TestResult>) {
     let pull = pull();
@@ -25,7 +28,11 @@ pub fn names(tier: &str, tests: Vec<TestResult>) {
         publish: None,
     };
     let comment = report::comment(&view, "docent-test", 65_536);
-    for test in tests.iter().filter(|test| test.outcome.is_bad()) {
+    let bad: Vec<&TestResult> = tests.iter().filter(|test| test.outcome.is_bad()).collect();
+    if bad.len() > SHOWN {
+        assert!(comment.contains(&format!("… and {} more.", bad.len() - SHOWN)), "{comment}");
+    }
+    for test in bad.into_iter().take(SHOWN) {
         let head = format!("#### ✘ {} — {}\n\nTier {tier}", neutral::path(&test.name), test.outcome.words());
         let (_, rest) = comment.split_once(&head).unwrap_or_else(|| panic!("{head}\n\n{comment}"));
         let own = rest.split("\n#### ").next().unwrap();
