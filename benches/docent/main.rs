@@ -23,14 +23,28 @@ fn main() -> anyhow::Result<ExitCode> {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let mut figures = Figures::default();
-    if let Err(error) = runtime.block_on(idle::measure(&mut figures)) {
-        figures.add(Figure::failed("watching", &format!("{error:#}")));
-    }
-    if let Err(error) = runtime.block_on(engine::measure(&mut figures)) {
-        figures.add(Figure::failed("running", &format!("{error:#}")));
-    }
-    if let Err(error) = runtime.block_on(curation::measure(&mut figures)) {
-        figures.add(Figure::failed("curating", &format!("{error:#}")));
-    }
+    // `cargo bench -- curating` measures only that.
+    let named: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let is_wanted = |part: &str| named.is_empty() || named.iter().any(|name| name == part);
+    runtime.block_on(async {
+        if is_wanted("watching") {
+            let measured = idle::measure(&mut figures).await;
+            told(&mut figures, "watching", measured);
+        }
+        if is_wanted("running") {
+            let measured = engine::measure(&mut figures).await;
+            told(&mut figures, "running", measured);
+        }
+        if is_wanted("curating") {
+            let measured = curation::measure(&mut figures).await;
+            told(&mut figures, "curating", measured);
+        }
+    });
     Ok(if figures.has_defect() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn told(figures: &mut Figures, part: &str, measured: anyhow::Result<()>) {
+    if let Err(error) = measured {
+        figures.add(Figure::failed(part, &format!("{error:#}")));
+    }
 }
