@@ -305,6 +305,28 @@ class Steps(unittest.TestCase):
         self.assertNotIn("c.ipynb", tests)
         self.assertIn("not run: c.ipynb", said)
 
+    def test_the_process_that_drivers_are_forked_from_may_be_killed(self):
+        self.bench.put("a.ipynb", book(
+            "import os, signal\n"
+            "from pathlib import Path\n"
+            "engine = int(Path(f'/proc/{os.getppid()}/stat').read_text().rsplit(')')[-1].split()[1])\n"
+            "below = Path(f'/proc/{engine}/task').glob('*/children')\n"
+            "parent, = {int(pid) for some in below for pid in some.read_text().split()} - {os.getppid()}\n"
+            "os.kill(parent, signal.SIGKILL)"))
+        self.bench.put("b.ipynb", book("1"))
+        self.bench.plan(["a.ipynb", "b.ipynb"], cpus=1)
+        code, said = self.bench.run("notebooks")
+        self.assertEqual({name: test["outcome"] for name, test in self.bench.tests().items()},
+                         {"a.ipynb": "passed", "b.ipynb": "passed"}, said)
+        self.assertEqual(code, 0)
+
+    def test_a_mistake_of_the_driver_is_no_verdict_on_a_notebook(self):
+        from docent import driver
+
+        verdict = driver.answer({"name": "a.ipynb"})
+        self.assertEqual((verdict["outcome"], verdict["class"]), ("errored", "driver"))
+        self.assertIn("KeyError", verdict["stderr"])
+
     def test_cancelled_in_the_middle(self):
         self.bench.put("a.ipynb", book("1"))
         self.bench.put("b.ipynb", book(f"import subprocess\nsubprocess.run(['sleep', '{OTHER_SLEEPER}'])"))

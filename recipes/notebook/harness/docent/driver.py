@@ -1,5 +1,6 @@
-"""Runs one notebook, as a process of its own, so that a notebook's end is its own end: job in on standard input,
-result out on standard output, both JSON."""
+"""Runs one notebook, as a process of its own, so that a notebook's end is its own end: a job from a file, its result into a
+pipe, both JSON. As a program: forks such a process for each line of standard input, which names a folder, and answers with
+its number (`nursery.py` is the other side)."""
 from __future__ import annotations
 
 import json
@@ -8,12 +9,14 @@ import re
 import sys
 import threading
 import time
+import traceback as trace
 from pathlib import Path
 
 sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 from docent import notebook, processes, results, text  # noqa: E402
 from docent.kernel import Kernel, KernelDied, MissingKernel  # noqa: E402
+from docent.nursery import ANSWER, JOB  # noqa: E402
 from docent.outputs import Budget, Outputs  # noqa: E402
 
 _FRAME = re.compile(r"Cell In\s?\[(\d+)\]|Input In \[(\d+)\]|<ipython-input-(\d+)-|^(?:File|~|/)\S*", re.MULTILINE)
@@ -243,9 +246,52 @@ def drive(job: dict) -> dict:
     return verdict
 
 
+def answer(job: dict) -> dict:
+    """The verdict on a job, whatever happens here."""
+    try:
+        return drive(job)
+    except Exception:  # a mistake of ours is one of ours, and says where
+        message = "the process that drove the notebook failed"
+        return results.result(job["name"], "errored", "driver", message, stderr=text.tail(trace.format_exc(), 4000))
+
+
+def fork(place: Path) -> int:
+    """Starts a driver for the job in a folder, and leaves it to whoever adopts orphans."""
+    pipe = os.open(place / ANSWER, os.O_WRONLY)
+    read, write = os.pipe()
+    between = os.fork()
+    if between == 0:
+        pid = os.fork()
+        if pid == 0:
+            os.close(read)
+            os.close(write)
+            become_driver(place, pipe)
+        os.write(write, str(pid).encode())
+        os._exit(0)
+    os.close(write)
+    os.close(pipe)
+    os.waitpid(between, 0)
+    with os.fdopen(read) as told:
+        return int(told.read())
+
+
+def become_driver(place: Path, pipe: int):
+    """Does the job; never returns."""
+    try:
+        os.setsid()
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(2, 1)
+        processes.adopt_orphans()
+        processes.prefer_for_oom(os.getpid(), 500)
+        said = json.dumps(answer(json.loads((place / JOB).read_text("utf-8"))))
+        with os.fdopen(pipe, "w") as out:
+            out.write(said)
+        os._exit(0)
+    except BaseException:
+        trace.print_exc()
+        os._exit(1)
+
+
 if __name__ == "__main__":
-    processes.adopt_orphans()
-    processes.prefer_for_oom(os.getpid(), 500)
-    sys.stdout.write(json.dumps(drive(json.load(sys.stdin))))
-    sys.stdout.flush()
-    os._exit(0)
+    for line in sys.stdin:
+        print(fork(Path(line.rstrip("\n"))), flush=True)

@@ -6,8 +6,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -16,6 +14,7 @@ from pathlib import Path
 from typing import Optional
 
 from . import contract, processes, scratch, surroundings, text
+from .nursery import Nursery
 from .results import Results, result
 
 _MARGIN = 10.0  # seconds before the tier's own limit, in which results are written
@@ -33,7 +32,7 @@ class Engine:
         self.results = results or Results(plan.tier, self.names, contract.environment())
         self.at_once = min(len(self.names), int(plan.settings.get("at_once") or 0) or plan.cpus)
         self.scratch = contract.REPO / scratch.FOLDER
-        self._drivers: set = set()
+        self.nursery = Nursery()
         self._lock = threading.Lock()
         self._finished = 0
         self._is_over = False
@@ -53,6 +52,7 @@ class Engine:
         try:
             self._all(checkout, wanted, self.at_once)
         finally:
+            self.nursery.close()
             scratch.remove(self.scratch)
         left = [name for name in self.names if name not in self.results.tests]
         for name in left:
@@ -92,9 +92,11 @@ class Engine:
                 (place / folder).mkdir()
             job = self._job(place, sockets, name)
             before = scratch.Snapshot(place / "repo")
-            answer, code, said = self._drive(job)
+            answer, code = self.nursery.drive(job, place / "driver", job["limit"] + _MARGIN / 2)
             seconds = time.monotonic() - begun
             wrote, more = before.wrote((place / "repo" / name).parent)
+        except ChildProcessError as error:
+            return result(name, "errored", "driver", str(error)), False
         except OSError as error:
             full = error.errno == 28
             kind = ("out_of_disk", "out_of_disk") if full else ("errored", "scratch")
@@ -102,14 +104,15 @@ class Engine:
         finally:
             scratch.remove(place)
             shutil.rmtree(sockets, ignore_errors=True)
-        verdict, maybe_others = self._verdict(job, answer, code, said, kills, seconds)
+        verdict, maybe_others = self._verdict(job, answer, code, kills, seconds)
         return {**verdict, "wrote": wrote, "wrote_more": more}, maybe_others
 
     @staticmethod
-    def _verdict(job: dict, answer: Optional[dict], code: int, said: str, kills: Optional[int], seconds: float):
+    def _verdict(job: dict, answer: Optional[dict], code: int, kills: Optional[int], seconds: float):
         """The driver's own answer, or what its end without one means; and whether memory of others may be behind it."""
         name = job["name"]
-        if answer is None:
+        # A notebook can write into the driver's pipe itself; it does not get to speak of another.
+        if not isinstance(answer, dict) or answer.keys() != result("", "", "").keys() or answer["name"] != name:
             if code == -9 and seconds >= job["limit"]:
                 message = f"the notebook reached {job['limit_words']} and did not end"
                 return result(name, "timed_out", "timed_out", message, seconds=seconds), False
@@ -122,7 +125,7 @@ class Engine:
                 message = "the process that drove the notebook was killed, it seems by the notebook"
                 return result(name, "failed", "driver_killed", message, seconds=seconds), kills is None
             message = f"the process that drove the notebook ended with code {code}"
-            return result(name, "errored", "driver", message, stderr=said, seconds=seconds), False
+            return result(name, "errored", "driver", message, seconds=seconds), False
         sigkill = answer["class"] == "kernel_died" and "SIGKILL" in answer["message"]
         suspect = answer["class"] == "out_of_memory" or (sigkill and processes.oom_kills() is None)
         return answer, suspect
@@ -159,34 +162,6 @@ class Engine:
             (folder / "kernel.json").write_text(json.dumps(spec), "utf-8")
         return root
 
-    def _drive(self, job: dict):
-        with self._lock:
-            driver = subprocess.Popen([sys.executable, str(Path(__file__).with_name("driver.py"))],
-                                      stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                      start_new_session=True)
-            self._drivers.add(driver.pid)
-        try:
-            out, err = driver.communicate(json.dumps(job).encode(), timeout=job["limit"] + _MARGIN / 2)
-        except subprocess.TimeoutExpired:
-            below = processes.descendants(driver.pid)
-            driver.kill()
-            for pid in below:
-                _kill(pid)
-            out, err = driver.communicate()
-        finally:
-            with self._lock:
-                self._drivers.discard(driver.pid)
-                # What a killed driver had below it came to us.
-                processes.kill_below(os.getpid(), keep=self._drivers)
-        try:
-            answer: Optional[dict] = json.loads(out)
-        except ValueError:
-            answer = None
-        # A notebook can write into this pipe itself; it does not get to speak of another.
-        if not isinstance(answer, dict) or answer.keys() != result("", "", "").keys() or answer["name"] != job["name"]:
-            answer = None
-        return answer, driver.returncode, err.decode("utf-8", "replace")
-
     def _finish(self, verdict: dict):
         if self._is_over:
             return  # its end was ours
@@ -207,10 +182,3 @@ class Engine:
     @staticmethod
     def _say(line: str):
         print(line, flush=True)
-
-
-def _kill(pid: int):
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except OSError:
-        pass
