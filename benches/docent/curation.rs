@@ -23,7 +23,7 @@ const REQUIREMENTS: &str = "numpy\n";
 /// What is measured: how docent is asked, and its target as a part of the shell's time.
 const WRANGLER: &str = "100 notebooks, cold, over nb-wrangler";
 const COLD: &str = "100 notebooks, cold, over uv and papermill in a shell";
-const WARM: &str = "the same with their environment there";
+const WARM: &str = "the same again, with nothing reused";
 const UNCHANGED: &str = "the same, nothing changed";
 const ONE_CHANGED: &str = "the same, one notebook changed";
 
@@ -82,7 +82,7 @@ pub async fn measure(figures: &mut Figures) -> anyhow::Result<()> {
 }
 
 /// The image of the recipe, made if it is not there.
-async fn image() -> anyhow::Result<()> {
+pub async fn image() -> anyhow::Result<()> {
     let engine = Container::connect(Settings::new("bench")).await?;
     if engine.image_exists(IMAGE).await? {
         return Ok(());
@@ -97,12 +97,12 @@ async fn image() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn path(number: usize) -> String {
+pub fn path(number: usize) -> String {
     format!("notebooks/topic-{:02}/n{number:03}.ipynb", number / 10)
 }
 
 /// A small notebook of the usual kind: prose, imports, a little work, a line of output.
-fn notebook(number: usize, version: usize) -> Vec<u8> {
+pub fn notebook(number: usize, version: usize) -> Vec<u8> {
     let code = |source: &str| json!({"cell_type": "code", "execution_count": null, "metadata": {}, "outputs": [], "source": source});
     let cells = json!([
         {"cell_type": "markdown", "metadata": {}, "source": format!("# Notebook {number}")},
@@ -248,7 +248,7 @@ fn tools(folder: &Path) -> anyhow::Result<std::path::PathBuf> {
     Ok(place.join("bin"))
 }
 
-fn length(run: &Run) -> anyhow::Result<Duration> {
+pub fn length(run: &Run) -> anyhow::Result<Duration> {
     let (began, ended) = run.started_at.zip(run.ended_at).context("a run that did not end")?;
     Ok((ended - began).to_std()?)
 }

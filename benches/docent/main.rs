@@ -4,6 +4,7 @@
 mod curation;
 mod double;
 mod engine;
+mod extras;
 mod figure;
 mod idle;
 mod plain;
@@ -34,6 +35,10 @@ fn main() -> anyhow::Result<ExitCode> {
         if is_wanted("running") {
             let measured = engine::measure(&mut figures).await;
             told(&mut figures, "running", measured);
+        }
+        if is_wanted("extra") {
+            let measured = extras::measure(&mut figures).await;
+            told(&mut figures, "extra", measured);
         }
         if is_wanted("curating") {
             let measured = curation::measure(&mut figures).await;
