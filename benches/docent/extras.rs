@@ -35,7 +35,8 @@ pub async fn measure(figures: &mut Figures) -> anyhow::Result<()> {
             let run = stage.run("!testme --full").await?;
             let tested = run.tier("notebooks").context("no tier of notebooks")?.tests.len();
             if tested != NOTEBOOKS || run.tier("extra").is_some() {
-                figures.add(Figure::failed(WHAT, &format!("{tested} notebooks were tested, not {NOTEBOOKS}")));
+                figures
+                    .add(Figure::failed(WHAT, &format!("{tested} notebooks were tested, not {NOTEBOOKS}")));
             }
             if round > 0 {
                 times.push(length(&run)?);
