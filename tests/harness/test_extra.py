@@ -139,10 +139,10 @@ class Running(unittest.TestCase):
         self.bench = Bench(environment())
         self.addCleanup(self.bench.remove)
 
-    def extra(self, files, notebooks=(), timeout=120, **variables):
+    def extra(self, files, notebooks=(), timeout=120, curation=None, **variables):
         for path, content in files.items():
             self.bench.put(path, content)
-        self.bench.plan(tier="extra", extra=True, extra_notebooks=list(notebooks), timeout=timeout)
+        self.bench.plan(tier="extra", extra=True, extra_notebooks=list(notebooks), timeout=timeout, curation=curation)
         code, said = self.bench.run("extra", **variables)
         self.assertEqual(sorted(os.listdir(self.bench.repo)), sorted({path.split("/")[0] for path in files}), "something is left")
         return code, self.bench.tests(), said
@@ -180,6 +180,21 @@ class Running(unittest.TestCase):
         }, ["extra/heavy.ipynb"])
         self.assertEqual(code, 0, said)
         self.assertEqual(set(tests), {"extra/heavy.ipynb", "extra/test_a.py::test_a"})
+
+    def test_each_repository_of_a_spec_has_its_own_tests_and_settings(self):
+        code, tests, said = self.extra({
+            "references/one/pytest.ini": "[pytest]\npython_files = check_*.py\npython_functions = check_*\n",
+            "references/one/extra/check_a.py": "def check_a(): pass\n",
+            "references/two/conftest.py": "import pytest\n\n@pytest.fixture\ndef band(): return 'R'\n",
+            "references/two/tests/test_a.py": (
+                "import pytest\n\n@pytest.mark.extra\ndef test_band(band):\n    assert band == 'V'\n\ndef test_light(): pass\n"),
+            "references/three/extra/test_a.py": "import not_there\n",
+        }, curation={"python_version": "3"})
+        self.assertEqual((code, self.outcomes(tests)), (1, {
+            "references/one/extra/check_a.py::check_a": ("passed", "passed"),
+            "references/three/extra/test_a.py": ("failed", "not_importable"),
+            "references/two/tests/test_a.py::test_band": ("failed", "test_failed")}), said)
+        self.assertIn("references/two/tests/test_a.py:5: AssertionError", tests["references/two/tests/test_a.py::test_band"]["message"])
 
     def test_a_test_that_ends_the_process_is_named_and_harms_no_other(self):
         for how, words in (("os._exit(0)", "with code 0"), ("os.kill(os.getpid(), 9)", "SIGKILL"), ("os.kill(os.getpid(), 11)", "SIGSEGV")):

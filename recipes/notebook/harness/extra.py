@@ -11,9 +11,8 @@ def main() -> int:
 
     plan = contract.read_plan()
     suite.note_pytest()
-    # A spec's folder has several repositories in it, each with settings of its own.
-    has_tests = not plan.curation.is_given and suite.has_tests(contract.REPO)
-    if not plan.extra_notebooks and not has_tests:
+    roots = [root for root in suite.roots(plan) if suite.has_tests(contract.REPO / root)]
+    if not plan.extra_notebooks and not roots:
         print("no notebook is marked as extra, and there is no test for pytest")
         return contract.SKIPPED
     contract.use_environment()
@@ -23,11 +22,12 @@ def main() -> int:
     end = time.monotonic() + plan.timeout_seconds - min(10.0, plan.timeout_seconds / 10)
     results = Results(plan.tier, plan.extra_notebooks, contract.environment())
     if len(sys.argv) > 1:
-        print("\n".join(suite.Suite(plan, sys.argv[1], results, end).list()))
+        for root in roots:
+            print("\n".join(suite.Suite(plan, root, sys.argv[1], results, end).list()))
         return contract.FAILED if results.exit_code() == contract.FAILED else contract.PASSED
     ended = Engine(plan, plan.extra_notebooks, results).run() if plan.extra_notebooks else contract.PASSED
-    if has_tests:
-        suite.Suite(plan, "extra", results, end).run()
+    for root in roots:
+        suite.Suite(plan, root, "extra", results, end).run()
     return contract.FAILED if ended == contract.FAILED else results.exit_code()
 
 

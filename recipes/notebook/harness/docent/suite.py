@@ -66,13 +66,22 @@ def note_pytest():
         os.environ.setdefault(PYTEST, str(Path(program).parents[1]))
 
 
-class Suite:
-    """One part of the tests: `extra` or `default`."""
+def roots(plan: contract.Plan) -> list:
+    """The repositories that may have tests, each with settings of its own, below `contract.REPO`: several where a spec is curated."""
+    if not plan.curation.is_given:
+        return ["."]
+    return sorted(os.path.relpath(place, contract.REPO) for place in contract.REPO.glob("references/*") if place.is_dir())
 
-    def __init__(self, plan: contract.Plan, part: str, results: Results, end: float):
+
+class Suite:
+    """One part of a repository's tests: `extra` or `default`."""
+
+    def __init__(self, plan: contract.Plan, root: str, part: str, results: Results, end: float):
         self.plan, self.part, self.results, self.end = plan, part, results, end
         self.place = contract.REPO / scratch.FOLDER / "pytest"
-        self.folder = self.place / "repo"
+        self.copy = self.place / "repo"
+        self.folder = self.copy / root  # where pytest runs; the names that it tells begin here
+        self.prefix = "" if root == "." else f"{root}/"
         self.stderr = self.place / "stderr"
         self.found: dict = {}  # names of tests, in pytest's order
         self.ended: set = set()
@@ -102,13 +111,13 @@ class Suite:
             code = self._pytest(is_list=True)
             if code is not None:
                 self._end(code)
-            return list(self.found)
+            return [self.prefix + name for name in self.found]
         finally:
             scratch.remove(contract.REPO / scratch.FOLDER)
 
     def _copy(self):
         scratch.remove(contract.REPO / scratch.FOLDER)
-        scratch.Checkout(contract.REPO, self.plan.size("copy_limit", 256 << 20)).copy(self.folder)
+        scratch.Checkout(contract.REPO, self.plan.size("copy_limit", 256 << 20)).copy(self.copy)
         for folder in ("home", "tmp"):
             (self.place / folder).mkdir()
 
@@ -252,10 +261,11 @@ class Suite:
 
     def _here(self, said: str) -> str:
         """Places as the repository's own."""
-        return said.replace(f"{self.folder}/", "")
+        return said.replace(f"{self.copy}/", "")
 
     def _note(self, name: str, outcome: str, kind: str, message: str, raised: Optional[dict] = None, stderr: str = "", seconds: float = 0.0):
         self.ended.add(name)
+        name = self.prefix + name
         if outcome != "passed":
             print(f"test {text.line(name)} {outcome}: {text.line(message)}", flush=True)
         self.results.add(result(name, outcome, kind, message, exception=raised, stderr=stderr, seconds=seconds))
