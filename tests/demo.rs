@@ -236,6 +236,7 @@ async fn a_browser_asks_follows_stops_and_reads_and_nothing_is_left() {
     browser.wait_for("document.querySelector('#comments').textContent.includes('took')");
     browser.picture("demo-pull");
     picture_of_report(&mut browser);
+    comes_to_the_same_elsewhere(&report, executor);
 
     write(&mut browser, "!testme --full");
     run(&pages, 3, |run| run["phase"] == "AVAILABLE").await;
@@ -244,6 +245,43 @@ async fn a_browser_asks_follows_stops_and_reads_and_nothing_is_left() {
     assert_eq!(code, Some(0), "{said}");
     nothing_is_left(scratch.path());
     nothing_is_left_at_the_engine(executor, &instance);
+}
+
+/// The command of a failure, as somebody pastes it into a terminal, with nothing of the first docent but its page.
+fn comes_to_the_same_elsewhere(report: &Value, executor: &str) {
+    let failed = |document: &Value| {
+        let tiers = document["tiers"].as_array().unwrap().iter();
+        let tests = tiers.flat_map(|tier| tier["tests"].as_array().unwrap());
+        let mut bad = tests.filter(|test| test["outcome"] == "failed");
+        let test = bad.next().unwrap_or_else(|| panic!("nothing failed: {document:#}")).clone();
+        assert_eq!(bad.next(), None);
+        test
+    };
+    let (first, elsewhere) = (failed(report), scratch());
+    let output = elsewhere.path().join("tmp/result");
+    let command = first["reproduce"].as_str().unwrap();
+    assert!(command.starts_with("docent run http://127.0.0.1:"), "{command}");
+    let programs = Path::new(env!("CARGO_BIN_EXE_docent")).parent().unwrap();
+    let ran = Command::new("sh")
+        .arg("-c")
+        .arg(format!("{command} --executor {executor} --output {}", output.display()))
+        .current_dir(elsewhere.path())
+        .env("PATH", format!("{}:{}", programs.display(), std::env::var("PATH").unwrap()))
+        .env("TMPDIR", elsewhere.path().join("tmp"))
+        .env("XDG_STATE_HOME", elsewhere.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&ran.stdout).into_owned() + &String::from_utf8_lossy(&ran.stderr);
+    assert_eq!(ran.status.code(), Some(1), "{command}: {said}");
+    let document: Value =
+        serde_json::from_slice(&std::fs::read(output.join("result.json")).unwrap()).unwrap();
+    let again = failed(&document);
+    for part in ["name", "outcome", "class", "message", "cell", "exception"] {
+        assert_eq!(again[part], first[part], "{part}: {said}");
+    }
+    assert_eq!(document["verdict"], report["verdict"], "{said}");
+    drop(std::fs::remove_dir_all(&output));
+    nothing_is_left(elsewhere.path());
 }
 
 /// Writes a comment as a person does: into the field, then a click on the button.

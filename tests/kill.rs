@@ -3,6 +3,7 @@
 
 use std::process::Command;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use docent::executor::container::{Container, Settings};
@@ -91,7 +92,7 @@ fn left_at_the_engine(instance: &str) -> String {
 }
 
 /// Kills docent at the moment, if it comes to be seen, and lets the next one finish.
-fn at(moment: &str, is_now: IsNow, start: &dyn Fn() -> Served) {
+fn at(moment: &str, is_now: IsNow, start: &dyn Fn() -> Served) -> bool {
     let served = start();
     served.say("!testme");
     let has_died = std::cell::Cell::new(false);
@@ -106,6 +107,17 @@ fn at(moment: &str, is_now: IsNow, start: &dyn Fn() -> Served) {
     }
     println!("{}: {moment}", if has_died.get() { "died when" } else { "too quick to be seen" });
     served.end();
+    has_died.get()
+}
+
+/// Most of the moments must be seen: a test that kills nothing shows nothing.
+fn at_each(moments: Vec<(&'static str, IsNow)>, start: &(dyn Fn() -> Served + Sync)) {
+    let (count, deaths) = (moments.len(), AtomicUsize::new(0));
+    share(moments, |(moment, is_now)| {
+        deaths.fetch_add(usize::from(at(moment, is_now, start)), Ordering::Relaxed);
+    });
+    let deaths = deaths.into_inner();
+    assert!(deaths * 3 >= count * 2, "only {deaths} of {count} moments were seen");
 }
 
 /// Kills docent again and again, after times that `seed` gives.
@@ -170,7 +182,7 @@ fn in_sandboxes() -> Served {
 #[test]
 fn a_kill_at_each_boundary_loses_nothing_repeats_nothing_and_leaves_nothing() {
     if has_engine() {
-        share(MOMENTS.to_vec(), |(moment, is_now)| at(moment, is_now, &in_containers));
+        at_each(MOMENTS.to_vec(), &in_containers);
     }
 }
 
@@ -188,6 +200,6 @@ fn a_kill_while_a_sandbox_runs_leaves_no_process() {
         let moments = ["the first attempt runs", "the second attempt runs", "the run is to be torn down"];
         let moments: Vec<_> =
             MOMENTS.iter().filter(|(moment, _)| moments.contains(moment)).copied().collect();
-        share(moments, |(moment, is_now)| at(moment, is_now, &in_sandboxes));
+        at_each(moments, &in_sandboxes);
     }
 }

@@ -8,7 +8,7 @@ use super::assemble;
 use crate::config::{Config, ForgeConfig, RepositoryConfig};
 use crate::core::pull::Repository;
 use crate::forge::any::probe_writes;
-use crate::forge::{Forge, Proof, Reporter};
+use crate::forge::{Forge, ForgeErrorKind, Proof, Reporter};
 use crate::git::Git;
 
 /// What to look at.
@@ -197,6 +197,9 @@ async fn look_at(config: &Config, forge: &ForgeConfig, probe: bool, findings: &m
                     (Health::Bad, how)
                 }
                 (Ok(actor), _) => (Health::Good, format!("account {} ({})", actor.login, actor.number)),
+                (Err(error), _) if error.kind == ForgeErrorKind::Unauthorised => {
+                    (Health::Bad, error.to_string())
+                }
                 (Err(_), Some(own)) => (Health::Good, format!("account {own}, as own_account says")),
                 (Err(error), None) => {
                     (Health::Note, format!("{} ({error})", assemble::unknown_account(&forge.name)))

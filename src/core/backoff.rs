@@ -13,6 +13,9 @@ pub enum Retry {
     Never,
 }
 
+/// Tries of a report that the forge refuses, one an hour.
+const REFUSED_REPORTS: u32 = 24;
+
 /// The rule: doubling from 2 s up to 5 min, never before the other side's own time. What tears down is tried for ever, because
 /// nothing may be left behind; what reports, publishes or
 /// looks at a push is tried for about a day; what a person waits for, for about ten minutes.
@@ -26,6 +29,10 @@ pub fn after(action: &Action, tries: u32, fault: &Fault) -> Retry {
         Action::Examine { .. } | Action::Prepare { .. } | Action::LookUpBase { .. } => 9,
         Action::Deploy { .. } | Action::Execute { .. } => 5,
     };
+    // A report that was refused is taken as soon as somebody gives docent a better token, or unlocks the pull request.
+    if matches!(action, Action::Report { .. } | Action::SetStatus { .. }) && !fault.is_passing {
+        return if tries < REFUSED_REPORTS { Retry::After(Duration::hours(1)) } else { Retry::Never };
+    }
     let is_hopeless = !fault.is_passing && most != u32::MAX;
     if is_hopeless || tries >= most {
         return Retry::Never;
@@ -52,6 +59,15 @@ mod tests {
         assert_eq!(after(&prepare, 0, &fault(true, Some(90))), Retry::After(Duration::seconds(90)));
         assert_eq!(after(&prepare, 9, &fault(true, None)), Retry::Never);
         assert_eq!(after(&prepare, 0, &fault(false, None)), Retry::Never);
+    }
+
+    #[test]
+    fn a_report_that_is_refused_is_tried_every_hour_for_a_day() {
+        let status = Action::SetStatus { run: RunId(1) };
+        assert_eq!(after(&status, 0, &fault(false, None)), Retry::After(Duration::hours(1)));
+        assert_eq!(after(&status, 23, &fault(false, None)), Retry::After(Duration::hours(1)));
+        assert_eq!(after(&status, 24, &fault(false, None)), Retry::Never);
+        assert_eq!(after(&status, 0, &fault(true, None)), Retry::After(Duration::seconds(2)));
     }
 
     #[test]

@@ -63,7 +63,7 @@ pub fn decide(world: &World, event: &Event, policy: &Policy, now: Time) -> Decis
         Event::CommentExamined { comment, examination } => deciding.comment_examined(comment, examination),
         Event::Prepared { run, recipe, plan } => deciding.prepared(*run, recipe, plan),
         Event::AttemptStarted { attempt } => deciding.attempt_started(attempt),
-        Event::Deployed { run } => deciding.deployed(*run),
+        Event::Deployed { run, fallen } => deciding.deployed(*run, fallen),
         Event::AttemptEnded { attempt, ending, tests, log, artifacts, fallen } => {
             deciding.attempt_ended(attempt, ending, tests, log.as_ref(), artifacts, fallen);
         }

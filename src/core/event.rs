@@ -47,7 +47,12 @@ pub enum Event {
     /// A run's commit was fetched and looked at.
     Prepared { run: RunId, recipe: RecipeUse, plan: Plan },
     /// All services of a run are healthy.
-    Deployed { run: RunId },
+    Deployed {
+        run: RunId,
+        /// Services of the opt-in tiers only, which did not come up.
+        #[serde(default)]
+        fallen: Vec<Fallen>,
+    },
     /// The executor has taken an attempt.
     AttemptStarted { attempt: AttemptId },
     /// An attempt has ended and what it left is kept.
@@ -131,7 +136,7 @@ impl Event {
             Self::Compared { line, .. } => line_of(line),
             Self::BaseLookedUp { run, pull, .. } => Concern { pull: Some(pull.clone()), ..run_of(*run) },
             Self::Prepared { run, .. }
-            | Self::Deployed { run }
+            | Self::Deployed { run, .. }
             | Self::ServiceLogsKept { run, .. }
             | Self::EnvironmentLost { run }
             | Self::Curated { run, .. }

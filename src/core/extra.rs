@@ -135,17 +135,22 @@ pub fn verdict(tiers: &[TierRun], is_opt_in: bool) -> Verdict {
     if is_idle && whole == Verdict::Pass { Verdict::Skip } else { whole }
 }
 
-/// The default verdict of a run whose extra tests are still at work. Only a good one: what failed may yet turn out to have
+/// The default verdict of a run whose extra tests are still at work, or were stopped at it. Only a good one: what failed may yet turn out to have
 /// failed before, which is looked up at the end.
 pub fn verdict_before_extras(run: &Run) -> Option<Verdict> {
     let (extras, others): (Vec<&TierRun>, Vec<&TierRun>) =
         run.tiers.iter().partition(|tier| tier.tier.is_opt_in);
     let is_waiting = run.phase == Phase::Available
-        && run.cancel.is_none()
         && extras.iter().any(|tier| tier.verdict.is_none())
         && others.iter().all(|tier| tier.verdict.is_some());
     let good = |verdict: &Verdict| matches!(verdict, Verdict::Pass | Verdict::Skip);
     is_waiting.then(|| verdict(&run.tiers, false)).filter(good)
+}
+
+/// Whether the default tests of a run had passed before somebody stopped it at its extra ones.
+pub fn is_stopped_after_a_pass(run: &Run) -> bool {
+    let has_extra = run.tiers.iter().any(|tier| tier.tier.is_opt_in);
+    run.phase == Phase::Cancelled && has_extra && run.verdict == Some(Verdict::Pass)
 }
 
 #[cfg(test)]

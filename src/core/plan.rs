@@ -11,7 +11,7 @@ use super::id::Sha;
 use super::outcome::TestResult;
 use super::recipe::{Recipe, TestSet, Tier};
 use super::reuse::Prints;
-use super::run::TierRun;
+use super::run::{Request, TierRun};
 use super::service::ServiceRun;
 
 /// What docent found in a commit by looking, and decided to run. It is handed to every step as `plan.json`.
@@ -42,6 +42,25 @@ pub struct Plan {
     pub deferred: Vec<Known>,
     /// What a person should know: nothing selected, patterns that fit nothing, ….
     pub warnings: Vec<String>,
+}
+
+impl Plan {
+    /// What the built-in tier tells: a default one, so that what is wrong with an extra notebook is told by the tier that runs it.
+    pub fn default_findings(&self) -> Vec<TestResult> {
+        let is_extra = |finding: &&TestResult| self.extra_notebooks.contains(&finding.name);
+        self.findings.iter().filter(|finding| !is_extra(finding)).cloned().collect()
+    }
+}
+
+/// The tests besides notebooks that are run: all of them (none), or those of these names.
+pub fn other_tests(request: &Request) -> Option<Vec<String>> {
+    let is_part = !request.only.is_empty() || request.options.notebooks.is_some();
+    is_part.then(|| request.only.iter().filter(|name| is_other_test(name)).cloned().collect())
+}
+
+/// A name by which a test can be asked for that is no notebook: pytest's, which holds a file and what is in it.
+pub fn is_other_test(name: &str) -> bool {
+    name.contains("::")
 }
 
 /// The tiers of a run: those of the recipe, up to the last one asked for; the opt-in ones only when asked for, and last.

@@ -17,9 +17,66 @@ pub fn due(seen: &[(u64, Option<Time>)], now: Time) -> Option<u64> {
     longest_ago.1.is_none_or(|last| now - last >= INTERVAL).then_some(longest_ago.0)
 }
 
+/// What is asked of a forge before a poll.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Enrolling {
+    /// What its watch credential can do, and which repositories are not known yet.
+    All,
+    /// Only the latter.
+    LookUp,
+    /// Neither.
+    Nothing,
+}
+
+/// How long a judgement of a credential holds: an account may be made an administrator any day.
+const JUDGED: Duration = Duration::hours(24);
+/// Between two looks for a repository that is not there, which may be a slip in the configuration for ever.
+const LOOK_UP: Duration = Duration::minutes(1);
+
+/// `judged` and `looked` are how long ago that was; none: not yet. `is_whole`: every configured repository is known.
+pub fn enrolling(judged: Option<Duration>, looked: Option<Duration>, is_whole: bool) -> Enrolling {
+    if judged.is_none_or(|ago| ago >= JUDGED) {
+        Enrolling::All
+    } else if !is_whole && looked.is_none_or(|ago| ago >= LOOK_UP) {
+        Enrolling::LookUp
+    } else {
+        Enrolling::Nothing
+    }
+}
+
+/// The interval while something goes on, where a poll costs so many requests: short, and of GitHub's 5,000 an hour a half is left.
+pub fn lively(requests: u64) -> std::time::Duration {
+    const LEAST: u64 = 5_000;
+    const REQUEST: u64 = 1_440;
+    std::time::Duration::from_millis(requests.saturating_mul(REQUEST).max(LEAST))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_credential_is_judged_daily_and_what_is_missing_looked_for_every_minute() {
+        let (now, minute, day) =
+            (Some(Duration::zero()), Some(Duration::minutes(1)), Some(Duration::hours(24)));
+        for (judged, looked, is_whole, expected) in [
+            (None, None, true, Enrolling::All),
+            (None, now, true, Enrolling::All),
+            (now, now, true, Enrolling::Nothing),
+            (now, now, false, Enrolling::Nothing),
+            (minute, minute, true, Enrolling::Nothing),
+            (minute, minute, false, Enrolling::LookUp),
+            (day, now, true, Enrolling::All),
+        ] {
+            assert_eq!(enrolling(judged, looked, is_whole), expected, "{judged:?} {looked:?} {is_whole}");
+        }
+    }
+
+    #[test]
+    fn a_poll_of_many_requests_is_no_more_often_than_the_forge_allows() {
+        assert_eq!(lively(1).as_millis(), 5_000);
+        assert_eq!(lively(10).as_millis(), 14_400);
+    }
 
     fn at(minute: i64) -> Time {
         Time::UNIX_EPOCH + Duration::minutes(minute)

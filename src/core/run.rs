@@ -15,7 +15,7 @@ use super::plan::Plan;
 use super::publishing::Publishing;
 use super::pull::Actor;
 use super::recipe::Tier;
-use super::service::ServiceRun;
+use super::service::{Fallen, ServiceRun};
 use super::time::Time;
 use super::verdict::Verdict;
 
@@ -348,6 +348,13 @@ pub struct Run {
 }
 
 impl Run {
+    /// Services that have fallen, or never came up, among those that such a tier needs.
+    pub fn fallen_before(&self, is_opt_in: bool) -> Vec<Fallen> {
+        let needed = self.services.iter().filter(|it| is_opt_in || !it.service.is_opt_in);
+        let fallen = needed.filter(|it| it.fell.is_some());
+        fallen.map(|it| Fallen { name: it.service.name.clone(), ending: None }).collect()
+    }
+
     /// A run as it begins, as an offer. What is accepted at once is offered and accepted in one transaction.
     pub fn offered(id: RunId, request: Request, at: Time, expires_at: Time) -> Self {
         Self {

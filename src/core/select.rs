@@ -9,7 +9,7 @@ use super::curation::Curation;
 use super::mistake::Mistake;
 use super::notebook::{NotebookFacts, NotebookFault, finding};
 use super::outcome::{Outcome, TestResult};
-use super::plan::Plan;
+use super::plan::{Plan, is_other_test};
 use super::recipe::Recipe;
 use super::spec::select::Selected;
 
@@ -70,8 +70,17 @@ fn plan(paths: &[String], seen: &Seen, options: &TestOptions, only: &[String], i
             plan.notebooks.push(path.clone());
         }
     }
-    plan.requirements = requirements(paths, plan.notebooks.iter().chain(&plan.extra_notebooks));
-    if plan.findings.is_empty() {
+    // Not those of extra notebooks: with them, the lock would be another one as soon as somebody asks for extra tests.
+    plan.requirements = requirements(paths, plan.notebooks.iter());
+    let beside_extra = requirements(paths, plan.extra_notebooks.iter());
+    let unused: Vec<&str> =
+        beside_extra.iter().filter(|path| !plan.requirements.contains(path)).map(String::as_str).collect();
+    if !unused.is_empty() {
+        let what = "not installed, because only extra notebooks are beside it and the environment is that of the default tests";
+        plan.warnings.push(format!("{what}: {}", unused.join(", ")));
+    }
+    let asks_for_other_tests = options.extra_tests && only.iter().any(|name| is_other_test(name));
+    if plan.findings.is_empty() && !asks_for_other_tests {
         plan.warnings.push(match (&options.notebooks, not_asked_for) {
             (Some(pattern), 0) => format!("no notebook fits {pattern}"),
             (None, 0) => "there is no notebook to run".to_owned(),
@@ -83,7 +92,8 @@ fn plan(paths: &[String], seen: &Seen, options: &TestOptions, only: &[String], i
             }
         });
     }
-    let gone: Vec<&str> = only.into_iter().filter(|path| !seen.contains_key(*path)).collect();
+    let gone: Vec<&str> =
+        only.into_iter().filter(|name| !is_other_test(name) && !seen.contains_key(*name)).collect();
     if !gone.is_empty() {
         plan.warnings.push(format!("not there any more: {}", gone.join(", ")));
     }
@@ -203,6 +213,29 @@ mod tests {
         assert!(default.extra_notebooks.is_empty());
         let asked = TestOptions { extra_tests: true, ..TestOptions::default() };
         assert_eq!(plan(&paths, &facts, &asked, &[]).extra_notebooks, ["extra/slow.ipynb"]);
+    }
+
+    #[test]
+    fn extra_notebooks_change_neither_the_lock_nor_what_the_default_tiers_find() {
+        let (paths, mut facts) =
+            seen(&["a.ipynb", "extra/slow.ipynb", "extra/requirements.txt", "requirements.txt"]);
+        let fault = NotebookFault { line: 1, column: 1, text: "no JSON".to_owned() };
+        facts.insert("extra/broken.ipynb".to_owned(), Err(fault));
+        let asked = TestOptions { extra_tests: true, ..TestOptions::default() };
+        let (default, extra) =
+            (plan(&paths, &facts, &TestOptions::default(), &[]), plan(&paths, &facts, &asked, &[]));
+        assert_eq!(extra.requirements, default.requirements);
+        assert!(extra.warnings[0].ends_with(": extra/requirements.txt"), "{:?}", extra.warnings);
+        assert_eq!(extra.extra_notebooks, ["extra/broken.ipynb", "extra/slow.ipynb"]);
+        assert_eq!(extra.default_findings(), default.findings);
+    }
+
+    #[test]
+    fn a_test_of_pytest_is_asked_for_by_its_name_and_no_notebook_with_it() {
+        let (paths, facts) = seen(&["a.ipynb"]);
+        let asked = TestOptions { extra_tests: true, ..TestOptions::default() };
+        let plan = plan(&paths, &facts, &asked, &["extra/test_a.py::test_b".into()]);
+        assert_eq!((plan.notebooks.len(), plan.extra_notebooks.len(), plan.warnings.len()), (0, 0, 0));
     }
 
     #[test]

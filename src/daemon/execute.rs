@@ -13,7 +13,7 @@ use crate::core::environment;
 use crate::core::event::{AttemptEnding, Event, Fault};
 use crate::core::id::AttemptId;
 use crate::core::outcome::{Ending, SKIPPED, TestResult};
-use crate::core::plan;
+use crate::core::plan::{self, Plan};
 use crate::core::recipe::{Environment, TestSet, Tier};
 use crate::core::reuse;
 use crate::core::run::{Attempt, Kept, Run, TierRun};
@@ -58,7 +58,14 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
             }
         }
         if attempt.started_at.is_none() {
-            let fallen = self.fallen(&run).await?;
+            let mut fallen = self.fallen(&run, tier.tier.is_opt_in).await?;
+            let before = run.fallen_before(tier.tier.is_opt_in);
+            fallen.extend(
+                before
+                    .into_iter()
+                    .filter(|it| !fallen.iter().any(|other| other.name == it.name))
+                    .collect::<Vec<_>>(),
+            );
             if let Some(why) = service::refusal(&fallen) {
                 return Ok(ended_without(id, AttemptEnding::Errored { why }, fallen));
             }
@@ -68,7 +75,7 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
         self.step(Event::AttemptStarted { attempt: id.clone() }, None).await?;
         let log = self.0.files.live_log(id);
         let ending = self.0.executor.wait(id, &job.limits, &log).await?;
-        let fallen = self.fallen(&run).await?;
+        let fallen = self.fallen(&run, tier.tier.is_opt_in).await?;
         let out = self.out_dir(id);
         self.0.executor.collect(id, &out, MAX_COLLECTED).await?;
         if tier.tier.environment == Environment::Write {
@@ -195,6 +202,7 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
             "extra": tier.is_opt_in,
             "notebooks": notebooks,
             "extra_notebooks": extra_notebooks,
+            "tests": plan::other_tests(&run.request),
             "requirements": plan.requirements,
             "curation": plan.curation,
             "services": services,
@@ -267,7 +275,7 @@ fn built_in(id: &AttemptId, run: &Run, tier: &Tier) -> Event {
         let why = format!("the tier {} has no command and is not built into docent", tier.name);
         return ended(id, AttemptEnding::Errored { why });
     }
-    let tests = run.plan.as_ref().map(|plan| plan.findings.clone()).unwrap_or_default();
+    let tests = run.plan.as_ref().map(Plan::default_findings).unwrap_or_default();
     let code = match tests.iter().any(|test| test.outcome.is_bad()) {
         true => 1,
         false if tests.is_empty() => SKIPPED,

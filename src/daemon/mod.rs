@@ -38,6 +38,7 @@ use crate::git::Git;
 use crate::recipes::Shelf;
 use crate::store::{Files, Store, StoreError};
 
+use poll::Enrolled;
 pub use poll::{Enrolment, NotStarted};
 pub use publish::Registries;
 
@@ -109,6 +110,8 @@ struct Inner<F, R, E> {
     fresh: Mutex<BTreeSet<(String, String)>>,
     /// What each watch credential can do.
     proofs: Mutex<BTreeMap<String, Proof>>,
+    /// What was last asked of each forge about its credential and its repositories.
+    enrolled: Mutex<BTreeMap<String, Enrolled>>,
     /// Actions being done, with the means to interrupt them.
     flights: Mutex<HashMap<String, CancellationToken>>,
     /// This daemon is over: whatever it was doing is left to the next one.
@@ -136,6 +139,7 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
             known: Mutex::default(),
             fresh: Mutex::default(),
             proofs: Mutex::default(),
+            enrolled: Mutex::default(),
             flights: Mutex::default(),
             halt: CancellationToken::new(),
             outbox: Notify::new(),

@@ -11,7 +11,7 @@ use crate::core::decide::says_nothing;
 use crate::core::event::{Event, Heartbeat};
 use crate::core::id::RepositoryId;
 use crate::core::pull::Repository;
-use crate::core::reconcile;
+use crate::core::reconcile::{self, Enrolling};
 use crate::core::time;
 use crate::executor::Executor;
 use crate::forge::{Cursor, Forge, Observation, Poll, Proof, Reporter, Watch};
@@ -19,8 +19,6 @@ use crate::store::StoreError;
 
 /// The longest wait after polls that failed.
 const MAX_PAUSE: Duration = Duration::from_secs(600);
-/// The interval while something is going on, at most.
-const LIVELY: Duration = Duration::from_secs(5);
 
 /// What is known of a forge before it is polled.
 #[derive(Debug, Clone)]
@@ -31,6 +29,14 @@ pub struct Enrolment {
     pub proof: Proof,
     /// Repositories that could not be looked up, and why.
     pub missing: Vec<String>,
+}
+
+/// What was last asked of a forge besides its news.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Enrolled {
+    judged: Option<time::Time>,
+    looked: Option<time::Time>,
+    missing: Vec<String>,
 }
 
 /// Why a forge is not watched.
@@ -58,15 +64,18 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
             return Ok(Enrolment { forge: name.to_owned(), proof, missing: Vec::new() });
         };
         let missing = self.look_up(name, watched).await?;
+        self.enrolled(name, |enrolled| enrolled.missing.clone_from(&missing));
         let repositories = self.repositories_of(name);
         let proof = watched.forge.prove(&repositories).await?;
         judge(name, &proof, &watched.allowed_rights)?;
         self.0.proofs.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), proof.clone());
+        self.enrolled(name, |enrolled| enrolled.judged = Some(self.0.clock.now()));
         Ok(Enrolment { forge: name.to_owned(), proof, missing })
     }
 
     /// Looks up what is not known yet. Gives what could not be found.
     async fn look_up(&self, name: &str, watched: &Watched<F>) -> Result<Vec<String>, NotStarted> {
+        self.enrolled(name, |enrolled| enrolled.looked = Some(self.0.clock.now()));
         let mut missing = Vec::new();
         let mut passing = None;
         for (repository, policy) in &watched.repositories {
@@ -95,6 +104,37 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
             Some(error) if missing.len() == watched.repositories.len() => Err(error.into()),
             _ => Ok(missing),
         }
+    }
+
+    /// Asks what has to be asked before a poll. Repositories that are missing are told at each one.
+    async fn enrol_if_due(&self, name: &str, watched: &Watched<F>) -> Result<Vec<String>, NotStarted> {
+        let is_judged = self.is_judged(name);
+        let is_whole = watched.repositories.keys().all(|repository| self.is_fresh(name, repository));
+        let last = self.enrolled(name, |enrolled| enrolled.clone());
+        let now = self.0.clock.now();
+        let judged = last.judged.filter(|_| is_judged).map(|at| now - at);
+        match reconcile::enrolling(judged, last.looked.map(|at| now - at), is_whole) {
+            Enrolling::Nothing => return Ok(last.missing),
+            Enrolling::LookUp => {
+                let missing = self.look_up(name, watched).await?;
+                self.enrolled(name, |enrolled| enrolled.missing.clone_from(&missing));
+                if missing.len() >= last.missing.len() {
+                    return Ok(missing);
+                }
+                // What a credential can do may be another thing for a repository that was not there.
+            }
+            Enrolling::All => {}
+        }
+        Ok(self.enrol(name).await?.missing)
+    }
+
+    fn is_judged(&self, name: &str) -> bool {
+        self.0.proofs.lock().unwrap_or_else(PoisonError::into_inner).contains_key(name)
+    }
+
+    fn enrolled<T>(&self, name: &str, f: impl FnOnce(&mut Enrolled) -> T) -> T {
+        let mut enrolled = self.0.enrolled.lock().unwrap_or_else(PoisonError::into_inner);
+        f(enrolled.entry(name.to_owned()).or_default())
     }
 
     fn adopt(
@@ -146,7 +186,7 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
             let (mut heartbeat, cursor, asked) = self.poll_once(name, watched).await;
             let is_well = cursor.is_some();
             failures = if is_well { 0 } else { failures.saturating_add(1) };
-            let pause = self.pause(name, watched.poll_interval, failures, asked).await;
+            let pause = self.pause(name, watched.poll_interval, failures, heartbeat.requests, asked).await;
             heartbeat.milliseconds = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
             heartbeat.next_at = time::Duration::from_std(pause).ok().map(|pause| self.0.clock.now() + pause);
             heartbeat.proof = self.proof_in_words(name);
@@ -167,20 +207,15 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
         watched: &Watched<F>,
     ) -> (Heartbeat, Option<Cursor>, Option<Duration>) {
         let mut heartbeat = Heartbeat::default();
-        let is_judged = self.0.proofs.lock().unwrap_or_else(PoisonError::into_inner).contains_key(name);
-        let is_whole = watched.repositories.keys().all(|repository| self.is_fresh(name, repository));
-        if !is_judged || !is_whole {
-            match self.enrol(name).await {
-                Ok(enrolment) => heartbeat.failures.extend(enrolment.missing),
-                Err(error) => {
-                    heartbeat.failures.push(error.to_string());
-                    let can_write = matches!(error, NotStarted::CanWrite { .. });
-                    if can_write {
-                        self.0.proofs.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
-                    }
-                    if can_write || !is_judged {
-                        return (heartbeat, None, None);
-                    }
+        match self.enrol_if_due(name, watched).await {
+            Ok(missing) => heartbeat.failures.extend(missing),
+            Err(error) => {
+                heartbeat.failures.push(error.to_string());
+                if matches!(error, NotStarted::CanWrite { .. }) {
+                    self.0.proofs.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+                }
+                if !self.is_judged(name) {
+                    return (heartbeat, None, None);
                 }
             }
         }
@@ -312,13 +347,14 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
         name: &str,
         interval: Duration,
         failures: u32,
+        requests: u64,
         asked: Option<Duration>,
     ) -> Duration {
         let runs = self.0.store.open_runs().await.unwrap_or_default();
         let is_live = runs.iter().any(|run| {
             run.phase.is_live() && run.request.repository().is_some_and(|repository| repository.forge == name)
         });
-        let usual = if is_live { interval.min(LIVELY) } else { interval };
+        let usual = if is_live { interval.min(reconcile::lively(requests)) } else { interval };
         let backed_off = usual.saturating_mul(1 << failures.min(6)).min(MAX_PAUSE.max(interval));
         backed_off.max(asked.unwrap_or_default())
     }

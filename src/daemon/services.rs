@@ -8,8 +8,9 @@ use super::Daemon;
 use super::dispatch::{ours, passing};
 use crate::core::event::{Event, Fault};
 use crate::core::id::RunId;
+use crate::core::outcome::Ending;
 use crate::core::run::Run;
-use crate::core::service::Fallen;
+use crate::core::service::{Fallen, Service};
 use crate::executor::{Deployment, Executor};
 use crate::forge::{Forge, Reporter};
 
@@ -27,27 +28,46 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
             () = self.0.executor.ready() => {}
             () = token.cancelled() => return Err(stopped()),
         }
-        let deployment = Deployment {
-            run: id,
-            recipe: run.recipe.map(|recipe| recipe.name).unwrap_or_default(),
-            services: run.services.into_iter().map(|it| it.service).collect(),
-        };
-        let mut deploying = std::pin::pin!(self.0.executor.deploy(&deployment));
-        tokio::select! {
-            deployed = &mut deploying => deployed?,
-            () = token.cancelled() => {
-                // Not dropped: what it is just making would be there after all.
-                let (_, released) = tokio::join!(deploying, self.0.executor.release(id));
-                released?;
-                return Err(stopped());
+        // Those of the opt-in tiers one after the other behind the rest: without them, the default tiers are as good as ever.
+        let (extra, mut services): (Vec<Service>, Vec<Service>) =
+            run.services.into_iter().map(|it| it.service).partition(|service| service.is_opt_in);
+        let recipe = run.recipe.map(|recipe| recipe.name).unwrap_or_default();
+        let deployment = |services| Deployment { run: id, recipe: recipe.clone(), services };
+        let mut fallen = Vec::new();
+        if !services.is_empty() {
+            self.bring_up(&deployment(services.clone()), token).await?;
+        }
+        for service in extra {
+            let name = service.name.clone();
+            services.push(service);
+            match self.bring_up(&deployment(services.clone()), token).await {
+                Err(fault) if !token.is_cancelled() && !fault.is_passing => {
+                    services.pop();
+                    fallen.push(Fallen { name, ending: Some(Ending::NotStarted { why: fault.text }) });
+                }
+                brought_up => brought_up?,
             }
         }
-        Ok(Event::Deployed { run: id })
+        Ok(Event::Deployed { run: id, fallen })
     }
 
-    /// Services of this run that do not run any more.
-    pub(super) async fn fallen(&self, run: &Run) -> Result<Vec<Fallen>, Fault> {
-        let names: Vec<String> = run.services.iter().map(|it| it.service.name.clone()).collect();
+    async fn bring_up(&self, deployment: &Deployment, token: &CancellationToken) -> Result<(), Fault> {
+        let mut deploying = std::pin::pin!(self.0.executor.deploy(deployment));
+        tokio::select! {
+            deployed = &mut deploying => Ok(deployed?),
+            () = token.cancelled() => {
+                // Not dropped: what it is just making would be there after all.
+                let (_, released) = tokio::join!(deploying, self.0.executor.release(deployment.run));
+                released?;
+                Err(ours("stopped on request"))
+            }
+        }
+    }
+
+    /// Services that an attempt of this run needs and that do not run any more.
+    pub(super) async fn fallen(&self, run: &Run, is_opt_in: bool) -> Result<Vec<Fallen>, Fault> {
+        let needed = run.services.iter().filter(|it| is_opt_in || !it.service.is_opt_in);
+        let names: Vec<String> = needed.map(|it| it.service.name.clone()).collect();
         if names.is_empty() {
             return Ok(Vec::new());
         }

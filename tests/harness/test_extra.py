@@ -1,6 +1,7 @@
 """The tier `extra`: which pytest tests are extra, and what becomes of them. pytest itself, asked without docent, is the judge
 of what there is."""
 import os
+import shutil
 import subprocess
 import sys
 import unittest
@@ -195,6 +196,23 @@ class Running(unittest.TestCase):
             "references/three/extra/test_a.py": ("failed", "not_importable"),
             "references/two/tests/test_a.py::test_band": ("failed", "test_failed")}), said)
         self.assertIn("references/two/tests/test_a.py:5: AssertionError", tests["references/two/tests/test_a.py::test_band"]["message"])
+
+    def test_only_the_tests_that_were_asked_for(self):
+        self.bench.put("extra/test_a.py", PLAIN)
+        self.bench.put("extra/test_b.py", "import not_there\n")
+        for wanted, expected, ends_with in [
+            (["extra/test_a.py::test_two"], {"extra/test_a.py::test_two": ("passed", "passed")}, 0),
+            (["extra/test_a.py::test_gone"], {"extra/test_a.py::test_gone": ("failed", "not_run")}, 1),
+            ([], None, 77),
+        ]:
+            with self.subTest(wanted):
+                shutil.rmtree(self.bench.out)
+                self.bench.out.mkdir()
+                self.bench.plan(tier="extra", extra=True, tests=wanted)
+                code, said = self.bench.run("extra")
+                self.assertEqual(code, ends_with, said)
+                if expected is not None:
+                    self.assertEqual(self.outcomes(self.bench.tests()), expected, said)
 
     def test_a_test_that_ends_the_process_is_named_and_harms_no_other(self):
         for how, words in (("os._exit(0)", "with code 0"), ("os.kill(os.getpid(), 9)", "SIGKILL"), ("os.kill(os.getpid(), 11)", "SIGSEGV")):

@@ -11,7 +11,8 @@ def main() -> int:
 
     plan = contract.read_plan()
     suite.note_pytest()
-    roots = [root for root in suite.roots(plan) if suite.has_tests(contract.REPO / root)]
+    wanted = plan.tests is None or plan.tests
+    roots = [root for root in suite.roots(plan) if wanted and suite.has_tests(contract.REPO / root)]
     if not plan.extra_notebooks and not roots:
         print("no notebook is marked as extra, and there is no test for pytest")
         return contract.SKIPPED

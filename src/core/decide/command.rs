@@ -9,7 +9,7 @@ use crate::core::command::{self, Command, TestOptions};
 use crate::core::extra;
 use crate::core::id::{CommentId, PullId, RepositoryId, RunId, Sha};
 use crate::core::ledger::{Asked, Entry, Fate, Refusal};
-use crate::core::plan;
+use crate::core::plan::{self, is_other_test};
 use crate::core::policy::{Policy, RepositoryPolicy};
 use crate::core::pull::{Actor, Comment, Examination, ObservedHead, PullRequest};
 use crate::core::run::{Party, Phase, Request, Run, RunChange, Trigger};
@@ -498,12 +498,18 @@ impl Deciding<'_> {
         if only.is_empty() && !is_unfinished && run.verdict == Some(Verdict::Pass) {
             return None;
         }
-        let planned = run.plan.as_ref().map(|plan| &plan.notebooks);
-        let all_known = only.iter().all(|name| planned.is_some_and(|planned| planned.contains(name)));
-        if is_unfinished || !all_known {
+        let plan = run.plan.as_ref();
+        let is_default = |name: &String| plan.is_some_and(|plan| plan.notebooks.contains(name));
+        let is_extra = |name: &String| {
+            is_other_test(name) || plan.is_some_and(|plan| plan.extra_notebooks.contains(name))
+        };
+        if is_unfinished || !only.iter().all(|name| is_default(name) || is_extra(name)) {
             only.clear();
         }
-        Some(Request { only, by, ..run.request.clone() })
+        let mut request = Request { only, by, ..run.request.clone() };
+        // Where all extra tests were good, their status stays what it is.
+        request.options.extra_tests &= request.only.is_empty() || request.only.iter().any(is_extra);
+        Some(request)
     }
 
     fn standing(&self, pull: &PullId) -> String {

@@ -7,11 +7,12 @@ use crate::core::run::RunChange;
 use crate::core::service::Fallen;
 
 impl Deciding<'_> {
-    /// All of them are healthy: the tiers begin.
-    pub(super) fn deployed(&mut self, run: RunId) {
+    /// All of them are healthy but these, which only opt-in tiers need: the tiers begin.
+    pub(super) fn deployed(&mut self, run: RunId, fallen: &[Fallen]) {
         let Some(state) = self.world.runs.get(&run).filter(|run| run.is_deploying()) else { return };
         let cancel = state.cancel.clone();
         self.run(run, RunChange::Deployed);
+        self.services_fell(run, fallen);
         match cancel {
             Some(cancel) => self.conclude(run, Some(cancel.why)),
             None => self.go_on(run),
@@ -87,7 +88,7 @@ mod tests {
 
     fn deploy(bench: &mut Bench) {
         bench.outbox.remove(&Action::Deploy { run: RUN }.key()).expect("services are to be brought up");
-        bench.event(&Event::Deployed { run: RUN });
+        bench.event(&Event::Deployed { run: RUN, fallen: Vec::new() });
     }
 
     fn fault(text: &str) -> Fault {
@@ -104,7 +105,7 @@ mod tests {
         for _ in 0..2 {
             bench.end(1, exited(0), vec![test("a.ipynb", Outcome::Passed)]);
             // Told once more, perhaps after a restart: nothing happens.
-            bench.event(&Event::Deployed { run: RUN });
+            bench.event(&Event::Deployed { run: RUN, fallen: Vec::new() });
         }
         bench.release(1);
         assert_eq!((bench.run(1).verdict, bench.run(1).deploys), (Some(Verdict::Pass), 1));
@@ -138,9 +139,24 @@ mod tests {
     }
 
     #[test]
+    fn a_service_of_the_opt_in_tiers_that_does_not_come_up_leaves_the_others_as_they_are() {
+        let mut bench = prepared(EXTRA);
+        bench.outbox.remove(&Action::Deploy { run: RUN }.key());
+        let why = "not healthy within 60 s".to_owned();
+        let fallen = vec![Fallen { name: "load".into(), ending: Some(Ending::NotStarted { why }) }];
+        bench.event(&Event::Deployed { run: RUN, fallen });
+        assert_eq!((bench.run(1).phase, bench.run(1).deploys), (Phase::Available, 1));
+        let (default, opt_in) = (bench.run(1).fallen_before(false), bench.run(1).fallen_before(true));
+        assert_eq!(default, []);
+        assert_eq!(opt_in.len(), 1);
+        let how = "the service load did not begin: not healthy within 60 s";
+        assert_eq!(bench.run(1).services[1].fell.as_deref(), Some(how));
+    }
+
+    #[test]
     fn a_run_that_is_cancelled_meanwhile_ends_however_the_deploy_does() {
         for event in [
-            Event::Deployed { run: RUN },
+            Event::Deployed { run: RUN, fallen: Vec::new() },
             Event::ActionFailed { action: Action::Deploy { run: RUN }, tries: 0, fault: fault("stopped") },
         ] {
             let mut bench = prepared("!testme");

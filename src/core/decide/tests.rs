@@ -829,7 +829,7 @@ mod random {
                 },
                 plan: Plan { notebooks: vec!["n/a.ipynb".into(), "n/b.ipynb".into()], ..Plan::default() },
             },
-            Action::Deploy { run } => Event::Deployed { run },
+            Action::Deploy { run } => Event::Deployed { run, fallen: Vec::new() },
             Action::LookUpBase { run } => looked_up(bench, run, byte),
             Action::Execute { attempt } => Event::AttemptEnded {
                 attempt,

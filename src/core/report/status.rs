@@ -1,7 +1,7 @@
 //! The short form: one light and one line, without anything that a stranger wrote.
 
 use crate::core::baseline::{self, Class};
-use crate::core::extra::verdict_before_extras;
+use crate::core::extra::{is_stopped_after_a_pass, verdict_before_extras};
 use crate::core::outcome::{Outcome, TestResult};
 use crate::core::run::{Phase, Run, TierRun};
 use crate::core::verdict::Verdict;
@@ -33,7 +33,7 @@ pub fn status(run: &Run) -> (Light, String) {
     // Nobody who waits for the default tiers waits for the extra ones.
     let verdict = run.verdict.or_else(|| verdict_before_extras(run));
     let is_good = matches!(verdict, Some(Verdict::Pass | Verdict::Skip)) || baseline::is_let_pass(run);
-    if is_part && is_good && run.cancel.is_none() {
+    if is_part && is_good {
         return (Light::Grey, format!("only a part was asked for; {line}"));
     }
     if let Some(publishing) = &run.publishing {
@@ -44,6 +44,7 @@ pub fn status(run: &Run) -> (Light, String) {
     }
     let light = match run.phase {
         _ if !run.phase.is_ended() && verdict.is_none() => Light::Pending,
+        Phase::Cancelled if is_stopped_after_a_pass(run) => Light::Green,
         Phase::Cancelled | Phase::Rejected | Phase::Expired => Light::Grey,
         _ => match verdict {
             Some(Verdict::Pass | Verdict::Skip) => Light::Green,
@@ -70,6 +71,9 @@ pub fn headline(run: &Run) -> String {
             }
             None => "runs".to_owned(),
         },
+        (Phase::Cancelled, Some(verdict)) if is_stopped_after_a_pass(run) => {
+            format!("{}; its extra tests were stopped", concluded(run, verdict))
+        }
         (Phase::Cancelled, _) => "cancelled".to_owned(),
         (Phase::Rejected, _) => "turned down".to_owned(),
         (Phase::Expired, _) => "lapsed".to_owned(),

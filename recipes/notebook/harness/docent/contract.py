@@ -40,6 +40,8 @@ class Plan:
         self.tier = str(document.get("tier") or os.environ.get("DOCENT_TIER") or "tier")
         self.notebooks = _paths(document, "notebooks")
         self.extra_notebooks = _paths(document, "extra_notebooks")
+        tests = document.get("tests")
+        self.tests = None if tests is None else [str(name) for name in tests]  # besides notebooks; None: all
         self.requirements = _paths(document, "requirements")
         self.root = REPO
         try:

@@ -39,6 +39,7 @@ class Part:
 
     def __init__(self, root: Path, is_extra: bool, done: set, report: str):
         self.root, self.is_extra, self.done = root, is_extra, done
+        self.only = JOB["only"]
         self.pid = os.getpid()
         self.file = os.open(report, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self.reports: dict = {}
@@ -55,6 +56,8 @@ class Part:
     def is_mine(self, item) -> bool:
         if str(item.path).endswith(".ipynb"):
             return False  # docent runs notebooks itself
+        if self.only is not None and item.nodeid not in self.only:
+            return False
         is_extra = self.is_below_extra(item.path) or item.get_closest_marker(MARKER) is not None
         return is_extra == self.is_extra
 
@@ -97,6 +100,8 @@ class Part:
     def may_be_mine(self, nodeid: str) -> bool:
         """What cannot be read may hold tests of this part, unless neither it nor a conftest above it names the marker."""
         path = self.root / nodeid.split("::")[0]
+        if self.only is not None and not any(name.split("::")[0] == nodeid.split("::")[0] for name in self.only):
+            return False
         if not self.is_extra or self.is_below_extra(path):
             return True
         above = [folder / "conftest.py" for folder in path.parents if folder == self.root or self.root in folder.parents]

@@ -83,6 +83,9 @@ class Suite:
         self.folder = self.copy / root  # where pytest runs; the names that it tells begin here
         self.prefix = "" if root == "." else f"{root}/"
         self.stderr = self.place / "stderr"
+        # Only these, as pytest calls them here; None: all.
+        self.only = None if plan.tests is None else [
+            name[len(self.prefix):] for name in plan.tests if name.startswith(self.prefix)]
         self.found: dict = {}  # names of tests, in pytest's order
         self.ended: set = set()
         self._begin()
@@ -98,6 +101,9 @@ class Suite:
                 pass
             for name in self._open():
                 self._note(name, "failed", "not_run", "it was found and not run: pytest ended before it")
+            for name in self.only or []:
+                if name not in self.ended:
+                    self._note(name, "failed", "not_run", f"pytest finds no such {self.part} test")
         except OSError as error:
             full = error.errno == 28
             self._note("pytest", *(("out_of_disk", "out_of_disk") if full else ("errored", "scratch")), f"no copy of the checkout: {error}")
@@ -177,7 +183,7 @@ class Suite:
         """Runs pytest to its end and takes up what it says meanwhile: its exit code, or None where time was over."""
         report = self.place / "report"
         report.unlink(missing_ok=True)
-        job = {"part": self.part, "is_list": is_list, "done": sorted(self.ended), "report": str(report),
+        job = {"part": self.part, "is_list": is_list, "done": sorted(self.ended), "only": self.only, "report": str(report),
                "pytest": os.environ.get(PYTEST, "")}
         variables = surroundings.make(self.plan, self.place, PYTHONDONTWRITEBYTECODE="1")
         for name in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", PYTEST):

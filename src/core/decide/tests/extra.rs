@@ -220,3 +220,41 @@ fn what_extra_tests_cover_is_told_once() {
         assert!(!compare(bench, &["src/a.py"]), "nobody asks what changed");
     }
 }
+
+#[test]
+fn stopping_the_extra_tests_takes_nothing_from_what_the_default_ones_came_to() {
+    let mut bench = bench(ExtraRule::Run, None);
+    bench.say(1, 1, MIRA, EXTRAS);
+    bench.come_to_extras(1);
+    let green = |bench: &Bench| status(bench.run(1)).0;
+    assert_eq!(green(&bench), Light::Green);
+    bench.say(2, 1, MIRA, "!cancel");
+    assert_eq!(green(&bench), Light::Green);
+    bench.end(1, Ending::Cancelled, vec![]);
+    bench.release(1);
+    assert_eq!((bench.run(1).phase, green(&bench)), (Phase::Cancelled, Light::Green));
+    assert_eq!(headline(bench.run(1)), "pass: 1 passed; its extra tests were stopped");
+    assert_eq!(extra_status(bench.run(1)).unwrap(), (Light::Grey, "cancelled".to_owned()));
+}
+
+#[test]
+fn a_retry_repeats_the_tests_that_were_not_good_and_no_others() {
+    for (default, extra, expected) in [
+        (Outcome::Passed, Outcome::Failed, (vec!["extra/t.py::test_a"], true)),
+        (Outcome::Failed, Outcome::Passed, (vec!["a.ipynb"], false)),
+        (Outcome::Failed, Outcome::Failed, (vec!["a.ipynb", "extra/t.py::test_a"], true)),
+    ] {
+        let mut bench = bench(ExtraRule::Run, None);
+        bench.say(1, 1, MIRA, EXTRAS);
+        bench.prepare(1, &["a.ipynb"]);
+        let ending = |outcome| exited(u8::from(outcome != Outcome::Passed).into());
+        bench.end(1, exited(0), vec![]);
+        bench.end(1, ending(default), vec![test("a.ipynb", default)]);
+        bench.end(1, ending(extra), vec![test("extra/t.py::test_a", extra)]);
+        bench.release(1);
+        bench.say(2, 1, MIRA, "!retry");
+        let request = &bench.run(2).request;
+        let only: Vec<&str> = request.only.iter().map(String::as_str).collect();
+        assert_eq!((only, request.options.extra_tests), expected);
+    }
+}
