@@ -15,9 +15,17 @@ from pathlib import Path
 sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 from docent import notebook, processes, results, text  # noqa: E402
-from docent.kernel import Kernel, KernelDied, MissingKernel  # noqa: E402
 from docent.nursery import ANSWER, JOB  # noqa: E402
-from docent.outputs import Budget, Outputs  # noqa: E402
+
+try:
+    from docent.kernel import Kernel, KernelDied, MissingKernel  # noqa: E402
+    from docent.outputs import Budget, Outputs  # noqa: E402
+except Exception as error:  # the environment is the repository's, and so is a broken jupyter_client in it
+    if __name__ != "__main__":
+        raise
+    trace.print_exc()
+    print(f"{type(error).__name__}: {error}".replace("\n", " "), flush=True)
+    os._exit(1)
 
 _FRAME = re.compile(r"Cell In\s?\[(\d+)\]|Input In \[(\d+)\]|<ipython-input-(\d+)-|^(?:File|~|/)\S*", re.MULTILINE)
 _LINE = re.compile(r"Cell In\s?\[(\d+)\], line (\d+)")
@@ -261,13 +269,15 @@ def fork(place: Path) -> int:
     read, write = os.pipe()
     between = os.fork()
     if between == 0:
-        pid = os.fork()
-        if pid == 0:
-            os.close(read)
-            os.close(write)
-            become_driver(place, pipe)
-        os.write(write, str(pid).encode())
-        os._exit(0)
+        try:
+            pid = os.fork()
+            if pid == 0:
+                os.close(read)
+                os.close(write)
+                become_driver(place, pipe)
+            os.write(write, str(pid).encode())
+        finally:
+            os._exit(0)
     os.close(write)
     os.close(pipe)
     os.waitpid(between, 0)

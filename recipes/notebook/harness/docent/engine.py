@@ -9,6 +9,7 @@ import signal
 import tempfile
 import threading
 import time
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Optional
@@ -67,7 +68,11 @@ class Engine:
             place, name = place_and_name
             if self._is_over or self.end - time.monotonic() < 1:
                 return
-            verdict, maybe_others = self._one(checkout, place, name)
+            try:
+                verdict, maybe_others = self._one(checkout, place, name)
+            except Exception:  # one notebook is no reason to leave the others out
+                message, said = "the machinery failed at this notebook", traceback.format_exc()
+                verdict, maybe_others = result(name, "errored", "driver", message, stderr=said), False
             # Memory is shared by notebooks that run at once: only one that ran alone can be said to need too much.
             if maybe_others and at_once > 1:
                 self._say(f"notebook {text.line(name)} ran out of memory beside others: it runs again, alone")
@@ -83,10 +88,11 @@ class Engine:
 
     def _one(self, checkout: scratch.Checkout, number: int, name: str):
         place = self.scratch / str(number)
-        sockets = tempfile.mkdtemp(prefix="dk")
+        sockets = ""
         begun = time.monotonic()
         kills = processes.oom_kills()
         try:
+            sockets = tempfile.mkdtemp(prefix="dk")
             checkout.copy(place / "repo")
             for folder in ("home", "tmp"):
                 (place / folder).mkdir()
@@ -111,8 +117,8 @@ class Engine:
     def _verdict(job: dict, answer: Optional[dict], code: int, kills: Optional[int], seconds: float):
         """The driver's own answer, or what its end without one means; and whether memory of others may be behind it."""
         name = job["name"]
-        # A notebook can write into the driver's pipe itself; it does not get to speak of another.
-        if not isinstance(answer, dict) or answer.keys() != result("", "", "").keys() or answer["name"] != name:
+        # A notebook can write into the driver's pipe itself; it does not get to speak of another, or for a driver that it killed.
+        if code != 0 or not _is_result(answer) or answer["name"] != name:
             if code == -9 and seconds >= job["limit"]:
                 message = f"the notebook reached {job['limit_words']} and did not end"
                 return result(name, "timed_out", "timed_out", message, seconds=seconds), False
@@ -174,7 +180,7 @@ class Engine:
             self._say(f"notebook {count} {text.line(verdict['name'])} {words} {verdict['seconds']:.1f} s{more}")
 
     def _on_signal(self, number, _frame):
-        self._is_over = True
+        self._is_over = self.nursery.is_over = True
         processes.kill_below(os.getpid(), limit=3)
         scratch.remove(self.scratch)
         os._exit(128 + number)
@@ -182,3 +188,11 @@ class Engine:
     @staticmethod
     def _say(line: str):
         print(line, flush=True)
+
+
+def _is_result(answer) -> bool:
+    """As `results.result` makes them: what is anything else is not the driver's."""
+    like = result("", "", "")
+    if not isinstance(answer, dict) or answer.keys() != like.keys():
+        return False
+    return type(answer["seconds"]) in (int, float) and all(isinstance(answer[key], str) for key, value in like.items() if isinstance(value, str))

@@ -174,8 +174,8 @@ def _text(value) -> str:
 
 
 def main() -> int:
-    if getattr(pytest, "version_tuple", (0,))[0] < 7:
-        print(f"pytest {pytest.__version__} is too old: extra tests need pytest 7 or later", file=sys.stderr, flush=True)
+    if getattr(pytest, "version_tuple", (0,))[0] < 8:
+        print(f"pytest {pytest.__version__} is too old: extra tests need pytest 8 or later", file=sys.stderr, flush=True)
         return 4
     root = Path.cwd()
     part = Part(root, JOB["part"] == "extra", set(JOB["done"]), JOB["report"])

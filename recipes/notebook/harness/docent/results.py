@@ -64,8 +64,9 @@ class Results:
         """Adds or replaces several at once."""
         with self._lock:
             for test in tests:
-                self.tests[test["name"]] = test
+                # What cannot be written must not keep the others from being written.
                 self._said[test["name"]] = to_json(test), xml.tostring(_case(self.tier, test), encoding="utf-8")
+                self.tests[test["name"]] = test
             self._write()
 
     def exit_code(self) -> int:
