@@ -15,7 +15,7 @@ use super::plan::Plan;
 use super::publishing::Publishing;
 use super::pull::Actor;
 use super::recipe::Tier;
-use super::service::{Fallen, ServiceRun};
+use super::service::{Fallen, Service, ServiceRun};
 use super::time::Time;
 use super::verdict::Verdict;
 
@@ -348,6 +348,11 @@ pub struct Run {
 }
 
 impl Run {
+    /// The services that such a tier finds: those of the opt-in tiers are nothing to the others.
+    pub fn services_of(&self, is_opt_in: bool) -> impl Iterator<Item = &Service> {
+        self.services.iter().map(|it| &it.service).filter(move |service| is_opt_in || !service.is_opt_in)
+    }
+
     /// Services that have fallen, or never came up, among those that such a tier needs.
     pub fn fallen_before(&self, is_opt_in: bool) -> Vec<Fallen> {
         let needed = self.services.iter().filter(|it| is_opt_in || !it.service.is_opt_in);

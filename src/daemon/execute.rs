@@ -194,7 +194,7 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
             Some(TestSet::ExtraNotebooks) => (plan.notebooks, to_run),
             None => (plan.notebooks, plan.extra_notebooks),
         };
-        let services: BTreeMap<&str, _> = run.services.iter().map(|it| told(&it.service)).collect();
+        let services: BTreeMap<&str, _> = run.services_of(tier.is_opt_in).map(told).collect();
         let document = serde_json::json!({
             "run": run.id,
             "sha": run.request.sha,
@@ -228,7 +228,7 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
             ("DOCENT_TIER".to_owned(), tier.name.clone()),
             ("DOCENT_OUT".to_owned(), "/out".to_owned()),
         ]);
-        variables.extend(run.services.iter().map(|it| (it.service.variable(), it.service.address())));
+        variables.extend(run.services_of(tier.is_opt_in).map(|it| (it.variable(), it.address())));
         Ok(Job {
             attempt: id.clone(),
             image: used.image.clone(),
@@ -240,7 +240,7 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
             environment: tier.environment,
             environment_of: run.environment.as_ref().map_or(run.id, |used| used.of),
             network: tier.network,
-            services: run.services.iter().map(|it| it.service.name.clone()).collect(),
+            services: run.services_of(tier.is_opt_in).map(|it| it.name.clone()).collect(),
             limits: tier.limits,
         })
     }

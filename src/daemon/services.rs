@@ -44,6 +44,10 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
                 Err(fault) if !token.is_cancelled() && !fault.is_passing => {
                     services.pop();
                     fallen.push(Fallen { name, ending: Some(Ending::NotStarted { why: fault.text }) });
+                    // A deploy that fails leaves nothing of what it was asked for, and no tier has begun.
+                    if !services.is_empty() {
+                        self.bring_up(&deployment(services.clone()), token).await?;
+                    }
                 }
                 brought_up => brought_up?,
             }

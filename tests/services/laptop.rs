@@ -52,6 +52,33 @@ fn extra_tests_find_what_the_default_tier_has_left_in_a_server() {
 }
 
 #[test]
+fn a_service_of_the_extra_tests_that_does_not_come_up_leaves_the_default_verdict_alone() {
+    if !redis::has_image() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let health = "health = [\"redis-cli\", \"ping\"]";
+    let ill = "health = [\"false\"]\nhealth_timeout = \"2s\"\nopt_in = true";
+    let text =
+        redis::RECIPE.replace("name = \"slow\"", "name = \"ill\"").replace("after = [\"cache\"]\n", "");
+    let (text, default) = (text.replace(health, ill), "run = [\"sh\", \"-c\", \"echo fine\"]");
+    let begin = text.find("run = [\"sh\"").unwrap();
+    let end = begin + text[begin..].find('\n').unwrap();
+    std::fs::create_dir_all(folder.path().join("recipes/ill")).unwrap();
+    std::fs::write(
+        folder.path().join("recipes/ill/recipe.toml"),
+        format!("{}{default}{}", &text[..begin], &text[end..]),
+    )
+    .unwrap();
+    let (ran, result) = run(folder.path(), "ill", &["--executor", "container", "--extra-tests"]);
+    let verdicts = (&result["verdict"], &result["extra_verdict"]);
+    assert_eq!(verdicts, (&"pass".into(), &"unverified".into()), "{result:#}");
+    assert_eq!(ran.status.code(), Some(0));
+    let fell = result["services"].as_array().unwrap().iter().find(|it| it["name"] == "cache").unwrap();
+    assert!(fell["fell"].as_str().unwrap().contains("not healthy within 2 s"), "{fell}");
+}
+
+#[test]
 fn a_sandbox_refuses_a_recipe_with_services_before_anything_runs() {
     if !Command::new("bwrap").arg("--version").output().is_ok_and(|it| it.status.success()) {
         return crate::hostile::not_run("sandbox", "no bwrap");
