@@ -64,7 +64,6 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
             return Ok(Enrolment { forge: name.to_owned(), proof, missing: Vec::new() });
         };
         let missing = self.look_up(name, watched).await?;
-        self.enrolled(name, |enrolled| enrolled.missing.clone_from(&missing));
         let repositories = self.repositories_of(name);
         let proof = watched.forge.prove(&repositories).await?;
         judge(name, &proof, &watched.allowed_rights)?;
@@ -100,6 +99,7 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
                 }
             }
         }
+        self.enrolled(name, |enrolled| enrolled.missing.clone_from(&missing));
         match passing {
             Some(error) if missing.len() == watched.repositories.len() => Err(error.into()),
             _ => Ok(missing),
@@ -117,7 +117,6 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
             Enrolling::Nothing => return Ok(last.missing),
             Enrolling::LookUp => {
                 let missing = self.look_up(name, watched).await?;
-                self.enrolled(name, |enrolled| enrolled.missing.clone_from(&missing));
                 if missing.len() >= last.missing.len() {
                     return Ok(missing);
                 }

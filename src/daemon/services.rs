@@ -28,30 +28,22 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
             () = self.0.executor.ready() => {}
             () = token.cancelled() => return Err(stopped()),
         }
-        // Those of the opt-in tiers one after the other behind the rest: without them, the default tiers are as good as ever.
-        let (extra, mut services): (Vec<Service>, Vec<Service>) =
-            run.services.into_iter().map(|it| it.service).partition(|service| service.is_opt_in);
+        let services: Vec<Service> = run.services.into_iter().map(|it| it.service).collect();
+        let (extra, default): (Vec<Service>, Vec<Service>) =
+            services.iter().cloned().partition(|service| service.is_opt_in);
         let recipe = run.recipe.map(|recipe| recipe.name).unwrap_or_default();
         let deployment = |services| Deployment { run: id, recipe: recipe.clone(), services };
-        let mut fallen = Vec::new();
-        if !services.is_empty() {
-            self.bring_up(&deployment(services.clone()), token).await?;
-        }
-        for service in extra {
-            let name = service.name.clone();
-            services.push(service);
-            match self.bring_up(&deployment(services.clone()), token).await {
-                Err(fault) if !token.is_cancelled() && !fault.is_passing => {
-                    services.pop();
-                    fallen.push(Fallen { name, ending: Some(Ending::NotStarted { why: fault.text }) });
-                    // A deploy that fails leaves nothing of what it was asked for, and no tier has begun.
-                    if !services.is_empty() {
-                        self.bring_up(&deployment(services.clone()), token).await?;
-                    }
+        let fallen = match self.bring_up(&deployment(services), token).await {
+            // It left nothing behind. Without those of the opt-in tiers, the default ones are as good as ever.
+            Err(fault) if !extra.is_empty() && !fault.is_passing && !token.is_cancelled() => {
+                if !default.is_empty() {
+                    self.bring_up(&deployment(default), token).await?;
                 }
-                brought_up => brought_up?,
+                let ending = Some(Ending::NotStarted { why: fault.text });
+                extra.into_iter().map(|it| Fallen { name: it.name, ending: ending.clone() }).collect()
             }
-        }
+            brought_up => brought_up.map(|()| Vec::new())?,
+        };
         Ok(Event::Deployed { run: id, fallen })
     }
 
