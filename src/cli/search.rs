@@ -25,8 +25,10 @@ const LAST: &str = "executor";
 const CONTAINER: &str = "container";
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// What a trial under way may take to be put away when docent ends.
-const FAREWELL: Duration = Duration::from_secs(5);
+/// What a trial under way may take to be put away when docent ends: a busy engine lets go of a container slowly.
+const FAREWELL: Duration = Duration::from_secs(30);
+/// How long an engine may still be at work on a request that was given up.
+const AFTERMATH: Duration = Duration::from_millis(500);
 
 /// What is looked for, and who is told.
 pub struct Search {
@@ -181,10 +183,18 @@ impl Search {
     }
 }
 
-/// Puts away what was tried when docent ended.
+/// Puts away what was tried when docent ended. What cannot be, the next start removes.
 pub async fn put_away(executor: &Awaited<AnyExecutor>) {
-    if let Some(executor) = executor.now() {
-        let _ = tokio::time::timeout(FAREWELL, executor.release(TRIAL)).await;
+    let Some(executor) = executor.now() else { return };
+    let released = tokio::time::timeout(FAREWELL, async {
+        executor.release(TRIAL).await?;
+        tokio::time::sleep(AFTERMATH).await;
+        executor.release(TRIAL).await
+    });
+    match released.await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "the trial of limits could not be put away"),
+        Err(_) => tracing::warn!("the trial of limits could not be put away in time"),
     }
 }
 

@@ -174,6 +174,7 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
         if !self.0.store.keeps_environment(run).await? {
             self.0.executor.drop_environment(run).await?;
         }
+        self.0.files.drop_live_logs(run).map_err(|error| passing(format!("the logs of {run}: {error}")))?;
         let folder = self.work_dir(run);
         match tokio::fs::remove_dir_all(&folder).await {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

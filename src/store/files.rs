@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::core::id::AttemptId;
+use crate::core::id::{AttemptId, RunId};
 use crate::core::run::Kept;
 use crate::core::time::Time;
 
@@ -95,6 +95,12 @@ impl Files {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
+    }
+
+    /// Removes the growing logs of a run that is torn down.
+    pub fn drop_live_logs(&self, run: RunId) -> io::Result<()> {
+        let of_run = self.live_logs().into_iter().filter(|attempt| attempt.run == run);
+        of_run.map(|attempt| self.drop_live_log(&attempt)).collect()
     }
 
     /// Keeps every file below `folder`, named by its path there. Only regular files; nothing is followed.

@@ -219,7 +219,10 @@ impl Served {
     /// What the database says; none while it cannot be read.
     pub fn look(&self) -> Option<Sight> {
         let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
-        let database = rusqlite::Connection::open_with_flags(self.state().join("docent.db"), flags).ok()?;
+        let mut database =
+            rusqlite::Connection::open_with_flags(self.state().join("docent.db"), flags).ok()?;
+        // All of it at one moment.
+        let database = database.transaction().ok()?;
         let column = |sql: &str| -> Option<Vec<String>> {
             let mut statement = database.prepare(sql).ok()?;
             let rows = statement.query_map([], |row| row.get(0)).ok()?;
