@@ -99,8 +99,8 @@ impl Files {
 
     /// Removes the growing logs of a run that is torn down.
     pub fn drop_live_logs(&self, run: RunId) -> io::Result<()> {
-        let of_run = self.live_logs().into_iter().filter(|attempt| attempt.run == run);
-        of_run.map(|attempt| self.drop_live_log(&attempt)).collect()
+        let mut of_run = self.live_logs().into_iter().filter(|attempt| attempt.run == run);
+        of_run.try_for_each(|attempt| self.drop_live_log(&attempt))
     }
 
     /// Keeps every file below `folder`, named by its path there. Only regular files; nothing is followed.
