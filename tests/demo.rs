@@ -211,6 +211,8 @@ async fn a_browser_asks_follows_stops_and_reads_and_nothing_is_left() {
     let stopped = run(&pages, 1, has_ended).await;
     assert!(asked.elapsed() < CANCELLED_WITHIN, "stopped only after {:?}", asked.elapsed());
     assert_eq!(stopped["phase"], "CANCELLED");
+    nothing_is_left_at_the_engine(executor, &instance);
+    nothing_of_a_run_is_left(scratch.path());
     browser.wait_for("document.body.textContent.includes('stopping run 1')");
     drop(browser);
 
@@ -364,6 +366,15 @@ async fn instance(scratch: &Path) -> String {
     let demo = demo.into_iter().find(|path| path.join("docent.db").exists()).unwrap();
     let store = Store::open(&demo.join("docent.db")).unwrap();
     store.setting("instance", || panic!("a demo that runs has a name")).await.unwrap()
+}
+
+/// No workspace and no growing log, while docent is still there.
+fn nothing_of_a_run_is_left(scratch: &Path) {
+    let places = walkdir::WalkDir::new(scratch.join("docent")).max_depth(2).into_iter().flatten();
+    let places = places.filter(|place| ["work", "logs"].iter().any(|name| place.path().ends_with(name)));
+    let left = places.flat_map(|place| std::fs::read_dir(place.path()).unwrap().flatten());
+    let left: Vec<_> = left.map(|entry| entry.path()).collect();
+    assert!(left.is_empty(), "{left:?}");
 }
 
 /// No directory, and no process that has one of them in its command.

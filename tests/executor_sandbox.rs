@@ -154,6 +154,7 @@ async fn part_of_another_test() {
             cases::cancel(&bench).await;
             cases::environment(&bench).await;
             cases::disk(&bench).await;
+            cases::greed_without_a_group(&bench).await;
             cases::no_network(&bench).await;
             cases::only_the_gate(&bench).await;
             nothing_left(&bench, Path::new(&state)).await;

@@ -3,11 +3,11 @@
 mod forge_double;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use docent::core::id::{CommentId, CommentKind, PullId, RepositoryId};
-use docent::core::pull::{Order, Permission, Repository};
+use docent::core::pull::{Order, Permission, PushRecord, Repository};
 use docent::core::time::Time;
 use docent::forge::gitea::{Gitea, GiteaReporter, WriteProbe};
 use docent::forge::http::Bounds;
@@ -54,6 +54,7 @@ fn cursor() -> Cursor {
         is_behind: false,
         reconciled_at: None,
         branches: Default::default(),
+        unreadable: None,
     };
     Cursor {
         feeds: BTreeMap::from([("owner:3".to_owned(), time(SEEN))]),
@@ -166,6 +167,7 @@ async fn a_thousand_idle_repositories_cost_one_request() {
         is_behind: false,
         reconciled_at: None,
         branches: Default::default(),
+        unreadable: None,
     };
     let cursor = Cursor {
         feeds: BTreeMap::from([("owner:3".to_owned(), time(SEEN))]),
@@ -378,6 +380,72 @@ async fn a_malformed_answer_costs_its_own_repository_only() {
 }
 
 #[tokio::test]
+async fn what_can_never_be_read_is_asked_for_ever_more_seldom_and_hides_nothing_else() {
+    /// The search shows number 41 first, later once number 43, else nothing; 41 is malformed until it is mended.
+    static SHOWN: AtomicUsize = AtomicUsize::new(41);
+    static IS_MENDED: AtomicBool = AtomicBool::new(false);
+    let pull_41 = || match IS_MENDED.load(Ordering::SeqCst) {
+        true => pull(41, 19, "astro/pipe", "open"),
+        false => json!({"number": 41, "base": {"repo_id": 19}}),
+    };
+    let double = Double::start(move |asked| match asked.path.strip_prefix(API).unwrap() {
+        "/repos/issues/search" => match SHOWN.load(Ordering::SeqCst) as u64 {
+            0 => Reply::json(json!([])),
+            number => Reply::json(json!([changed(number, 19, "astro/pipe", "open")])),
+        },
+        "/repos/astro/pipe/pulls/41" => Reply::json(pull_41()),
+        "/repos/astro/pipe/pulls/43" => Reply::json(pull(43, 19, "astro/pipe", "open")),
+        "/repos/astro/pipe/pulls" if asked.param("state") == Some("open") => {
+            Reply::json(json!([pull_41(), pull(43, 19, "astro/pipe", "open")])).with("X-Total-Count", "2")
+        }
+        "/repos/astro/pipe/issues/comments" => {
+            Reply::json(json!([comment(51, 41, "!testme"), comment(53, 43, "!testme")]))
+        }
+        _ => world(asked),
+    })
+    .await;
+    let gitea = forge(&double);
+    let mut cursor = cursor();
+    let is_read_whole = async |cursor: &mut Cursor| {
+        double.forget();
+        let poll = poll_of(&gitea, cursor, &[]).await;
+        *cursor = poll.cursor.clone();
+        (double.asked().iter().any(|asked| asked.path.ends_with("/pipe/pulls")), poll)
+    };
+    let mut whole = Vec::new();
+    for number in 0..40 {
+        let (is_whole, poll) = is_read_whole(&mut cursor).await;
+        SHOWN.store(0, Ordering::SeqCst);
+        assert_eq!(poll.failures.len(), 1, "it goes on being told: {:?}", poll.failures);
+        assert!(cursor.repositories[&19].is_behind && cursor.repositories[&19].read_to == time(SEEN));
+        whole.extend(is_whole.then_some(number));
+    }
+    assert_eq!(whole, [1, 3, 7, 15, 31]);
+
+    SHOWN.store(43, Ordering::SeqCst);
+    let (is_whole, poll) = is_read_whole(&mut cursor).await;
+    SHOWN.store(0, Ordering::SeqCst);
+    assert!(!is_whole && pulls(&poll) == [43], "{:?}", pulls(&poll));
+    assert!(comments(&poll).contains(&(CommentKind::Comment, 53)), "a rest is no rest for the others");
+    assert!(cursor.repositories[&19].is_behind && cursor.repositories[&19].read_to == time(SEEN));
+
+    IS_MENDED.store(true, Ordering::SeqCst);
+    let mut polls = 0;
+    while cursor.repositories[&19].is_behind {
+        polls += 1;
+        let (is_whole, poll) = is_read_whole(&mut cursor).await;
+        assert_eq!(is_whole, poll.failures.is_empty());
+        assert_eq!(
+            is_whole,
+            comments(&poll).contains(&(CommentKind::Comment, 51)),
+            "what was missed is seen"
+        );
+    }
+    assert!(polls <= 16, "{polls}");
+    assert_eq!(cursor.repositories[&19].unreadable, None);
+}
+
+#[tokio::test]
 async fn a_malformed_search_moves_no_cursor() {
     let mut table = nonsense();
     table.push(("an object", b"{}".to_vec()));
@@ -500,6 +568,7 @@ async fn a_dead_forge_is_not_asked_a_thousand_times() {
         is_behind: false,
         reconciled_at: None,
         branches: Default::default(),
+        unreadable: None,
     };
     let cursor = Cursor {
         feeds: BTreeMap::from([("owner:3".to_owned(), time(SEEN))]),
@@ -653,7 +722,7 @@ async fn what_is_too_large_in_one_answer_is_read_in_pages_and_one_monster_costs_
 
 fn push(id: u64, ids: &[&str], is_force: bool) -> Value {
     let body = json!({"is_force_push": is_force, "commit_ids": ids}).to_string();
-    json!({"id": id, "type": "pull_push", "body": body, "review_id": 0,
+    json!({"id": id, "type": "pull_push", "body": body, "review_id": 0, "user": user(),
         "created_at": "2026-03-02T08:15:00Z", "updated_at": "2026-03-02T08:15:00Z"})
 }
 
@@ -734,6 +803,27 @@ async fn the_order_is_proven_by_the_record_or_not_at_all() {
     }
     let seen = examined(of(json!([edited])), CommentKind::Review).await;
     assert!(seen.comment.unwrap().is_edited);
+}
+
+#[tokio::test]
+async fn who_pushed_the_head_is_told_where_the_record_says_so() {
+    let (c, d) = ("c".repeat(40), "d".repeat(40));
+    let without = |user: Value| {
+        let mut push = push(52, &[&c], false);
+        push["user"] = user;
+        push
+    };
+    let mira = PushRecord { by: 7, recorded_at: time("2026-03-02T08:15:00Z") };
+    for (what, timeline, told) in [
+        ("after the comment", json!([push(50, &[&d], false), push(52, &[&c], false)]), Some(mira.clone())),
+        ("before it", json!([push(50, &[&c], false)]), Some(mira)),
+        ("another head", json!([push(50, &[&c], false), push(52, &[&d], false)]), None),
+        ("nobody", json!([without(Value::Null)]), None),
+        ("a ghost", json!([without(json!({"id": -1}))]), None),
+        ("number 0", json!([without(json!({"id": 0}))]), None),
+    ] {
+        assert_eq!(examined(Reply::json(timeline), CommentKind::Comment).await.push, told, "{what}");
+    }
 }
 
 #[tokio::test]
@@ -1015,6 +1105,7 @@ async fn a_thousand_quiet_repositories_with_branches_cost_two_requests() {
         is_behind: false,
         reconciled_at: None,
         branches: BTreeMap::from([("main".to_owned(), known)]),
+        unreadable: None,
     };
     let mut cursor = Cursor {
         feeds: ["owner:3", "pushes:3"].into_iter().map(|key| (key.to_owned(), time(SEEN))).collect(),

@@ -3,10 +3,10 @@
 mod forge_double;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use docent::core::id::{CommentId, CommentKind, PullId, RepositoryId};
-use docent::core::pull::{Order, Permission, Repository};
+use docent::core::pull::{Order, Permission, PushRecord, Repository};
 use docent::core::time::Time;
 use docent::forge::github::{GitHub, GitHubCredential, GitHubReporter};
 use docent::forge::http::{Authorisation, Bounds, Credential, Line, Watcher};
@@ -19,6 +19,8 @@ use serde_json::{Value, json};
 const REST: &str = "/api/v3";
 const GRAPHQL: &str = "/api/graphql";
 const SEEN: &str = "2026-03-02T08:14:00Z";
+/// Of interest when read from `SEEN` on, but not from the first poll on.
+const JUST_SEEN: &str = "2026-03-02T08:13:50Z";
 
 fn time(text: &str) -> Time {
     text.parse().unwrap()
@@ -52,6 +54,7 @@ fn cursor() -> Cursor {
         is_behind: false,
         reconciled_at: None,
         branches: Default::default(),
+        unreadable: None,
     };
     Cursor {
         feeds: BTreeMap::from([("pulls".to_owned(), time(SEEN))]),
@@ -292,6 +295,49 @@ async fn a_malformed_part_costs_its_own_repository_only() {
         assert!(!poll.cursor.repositories[&20].is_behind, "{what}");
         assert!(poll.cursor.feeds["pulls"] > time(SEEN), "{what}");
     }
+}
+
+#[tokio::test]
+async fn what_can_never_be_read_is_asked_for_ever_more_seldom() {
+    static IS_MENDED: AtomicBool = AtomicBool::new(false);
+    let double = Double::start(|asked| {
+        graphql(asked, |now, node| {
+            let is_since_last = asked.body["variables"]["states"].is_null();
+            match now {
+                // It changed before the first poll, not since.
+                "list" if is_since_last => node["pullRequests"]["nodes"][0]["updatedAt"] = json!(JUST_SEEN),
+                "pull" if !IS_MENDED.load(Ordering::SeqCst) => node["headRefOid"] = json!(5),
+                _ => {}
+            }
+        })
+    })
+    .await;
+    let github = forge(&double);
+    let mut cursor = cursor();
+    let read = async |cursor: &mut Cursor| {
+        double.forget();
+        let poll = poll_of(&github, cursor, &[]).await;
+        *cursor = poll.cursor.clone();
+        let asked = double.asked();
+        (asked.iter().any(|asked| !asked.body["variables"]["states"].is_null()), poll)
+    };
+    let mut whole = Vec::new();
+    for number in 0..20 {
+        let (is_whole, poll) = read(&mut cursor).await;
+        assert!(!poll.failures.is_empty(), "it goes on being told");
+        assert!(cursor.repositories[&19].is_behind && cursor.repositories[&19].read_to == time(SEEN));
+        whole.extend(is_whole.then_some(number));
+    }
+    assert_eq!(whole, [1, 3, 7, 15]);
+    IS_MENDED.store(true, Ordering::SeqCst);
+    let mut polls = 0;
+    while cursor.repositories[&19].is_behind {
+        polls += 1;
+        let (is_whole, poll) = read(&mut cursor).await;
+        assert_eq!(is_whole, comments(&poll).contains(&PIPE), "what was missed is seen");
+    }
+    assert!(polls <= 16, "{polls}");
+    assert_eq!(cursor.repositories[&19].unreadable, None);
 }
 
 #[tokio::test]
@@ -619,6 +665,19 @@ async fn the_order_is_proven_by_the_record_of_the_head_branch() {
         assert_eq!(seen.permission, Some(Permission::Write));
         assert_eq!(seen.teams, ["astro/curators"]);
         assert_eq!(seen.pull.unwrap().merge_base.unwrap().as_str(), "e".repeat(40));
+    }
+}
+
+#[tokio::test]
+async fn who_pushed_the_head_is_told_where_the_record_says_so() {
+    let entry = |after: &str, actor: Value| json!([{"id": 1, "after": after.repeat(40), "timestamp": "2026-03-02T08:15:42Z", "actor": actor}]);
+    let mira = PushRecord { by: 7, recorded_at: time("2026-03-02T08:15:42Z") };
+    for (what, reply, told) in [
+        ("the head", entry("c", json!({"id": 7, "login": "mira"})), Some(mira)),
+        ("another head", entry("d", json!({"id": 7, "login": "mira"})), None),
+        ("nobody", entry("c", Value::Null), None),
+    ] {
+        assert_eq!(examined(Reply::json(reply)).await.push, told, "{what}");
     }
 }
 

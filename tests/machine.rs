@@ -2,6 +2,7 @@
 //! and goes on when the machine does.
 
 use docent::executor::container::{Container, Settings};
+use line::EngineLine;
 use served::{Served, Sight};
 
 #[path = "hostile/mod.rs"]
@@ -9,6 +10,9 @@ mod hostile;
 #[allow(dead_code, reason = "another test uses the rest")]
 #[path = "support/served.rs"]
 mod served;
+
+#[path = "support/line.rs"]
+mod line;
 
 const SOCKET: &str = "/var/run/docker.sock";
 
@@ -77,6 +81,46 @@ fn commands_are_taken_while_the_engine_is_down_and_run_when_it_is_there() {
         "{overview}"
     );
     assert!(!served.page("/health").contains("trouble"), "{}", served.page("/health"));
+    assert_eq!(served.stop(), Some(0));
+    assert!(served.leftovers().is_empty());
+}
+
+/// One tier that lasts long enough for the engine to go and come back.
+const LONG: &str = r#"
+name = "slow"
+detect = []
+image = "docent-test/tiny:1"
+[[tier]]
+name = "first"
+run = ["sh", "-c", "echo begun; sleep 8; echo done"]
+"#;
+
+#[test]
+fn a_run_outlives_an_engine_that_goes_away_for_a_moment() {
+    if !has_engine() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("engine.sock");
+    let line = EngineLine::lay(&place, SOCKET);
+    let executor = format!("kind = \"container\"\nsocket = \"unix://{}\"", place.display());
+    let served = Served::start_with(&executor, None, LONG);
+    served.until("trial", |served| served.log().contains("runs can begin"));
+    served.say("!testme");
+    served.until_sight("attempt that runs", |sight| sight.has_started("first"));
+
+    line.cut();
+    served.until("word of it", |served| served.log().contains("could not be done"));
+    served.until("what is tried again", |served| served.overview().contains("Tried again"));
+    let overview = served.overview();
+    assert!(overview.contains("execute/r1-first-1"), "{overview}");
+    let _line = EngineLine::lay(&place, SOCKET);
+
+    served.until_sight("end of the run", |sight| sight.has_ended() && sight.open.is_empty());
+    let sight = served.look().unwrap();
+    let attempts = sight.runs[0]["tiers"][0]["attempts"].as_array().unwrap();
+    assert_eq!((served.phase(0).as_str(), &sight.runs[0]["verdict"]), ("COMPLETED", &"pass".into()));
+    assert_eq!(attempts.len(), 1, "it was taken up, not begun again: {attempts:#?}");
     assert_eq!(served.stop(), Some(0));
     assert!(served.leftovers().is_empty());
 }

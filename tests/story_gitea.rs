@@ -172,6 +172,21 @@ impl Thread<'_> {
         .await;
     }
 
+    /// How much later than the comment the push is on the forge's record.
+    async fn seconds_on_record_after(&self, sha: &str, comment: u64) -> i64 {
+        let path = format!("/repos/{}/issues/{}/timeline", self.repository, self.number);
+        let gitea = &self.story.gitea;
+        let timeline = gitea.call(&gitea.admin, reqwest::Method::GET, &path, None).await;
+        let entry = |is_it: &dyn Fn(&serde_json::Value) -> bool| -> docent::core::time::Time {
+            let entry = timeline.as_array().unwrap().iter().find(|entry| is_it(entry)).unwrap();
+            entry["created_at"].as_str().unwrap().parse().unwrap()
+        };
+        let pushed = entry(&|entry| {
+            entry["type"] == "pull_push" && entry["body"].as_str().is_some_and(|body| body.contains(sha))
+        });
+        (pushed - entry(&|entry| entry["id"] == comment)).num_seconds()
+    }
+
     /// docent's comment: its number and its text. There is never more than one.
     async fn report(&self) -> Option<(u64, String)> {
         let comments = self.story.gitea.comments(&self.repository, self.number).await;
@@ -386,13 +401,19 @@ async fn a_renamed_repository_goes_on(story: &Story) {
 async fn a_push_and_a_command_in_one_breath(story: &Story) {
     let (thread, _) = story.open("breath", "good").await;
     let pushed = thread.push("good again").await;
-    thread.say(&story.mira, "!testme").await;
-    let (_, text) = thread.until(&["by `mira`"]).await;
-    let (_, text) =
-        if text.contains("being looked at") { thread.until(&["accepted as run"]).await } else { (0, text) };
-    // The forge writes the push down up to two seconds after it, so that the order may be the other way round, or unknown:
-    // then docent asks, and with the SHA it runs.
-    if text.contains("which-commit") {
+    let said = thread.say(&story.mira, "!testme").await;
+    thread.recorded(&pushed).await;
+    // The forge writes the push down up to two seconds after it, so that its record may show the comment first. Beyond one
+    // second it looks as if she had pushed afterwards: then docent asks, and with the SHA it runs.
+    let late = thread.seconds_on_record_after(&pushed, said).await;
+    println!("on record {late} s after the comment");
+    let text = eventually("answer", || async {
+        let (_, text) = thread.report().await?;
+        ["accepted as run", "which-commit"].iter().any(|answer| text.contains(answer)).then_some(text)
+    })
+    .await;
+    assert_eq!(text.contains("which-commit"), late > 1, "{late} s: {text}");
+    if late > 1 {
         thread.say(&story.mira, &format!("!testme {pushed}")).await;
     }
     thread.until(&["pass", &at(&pushed)]).await;
@@ -403,7 +424,8 @@ async fn a_push_after_the_comment_is_asked_about(story: &Story, daemon: &Daemon)
     // docent looks away, as it does between two polls.
     daemon.pause();
     thread.say(&story.mira, "!testme").await;
-    tokio::time::sleep(Duration::from_millis(1100)).await;
+    // Long enough for the record to show it: what she pushes in the same breath she knows.
+    tokio::time::sleep(Duration::from_secs(2)).await;
     let pushed = thread.push("good, but other than what she saw").await;
     thread.recorded(&pushed).await;
     daemon.resume();

@@ -11,6 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::Trouble;
 use crate::clock::Clock;
 use crate::config::{self, Config, ExecutorKind, ForgeConfig, RepositoryConfig};
+use crate::core::credential::beyond_reporting;
 use crate::core::index::IndexHost;
 use crate::core::mistake::lines;
 use crate::core::policy::{Policy, RepositoryPolicy};
@@ -24,7 +25,7 @@ use crate::executor::{Binding, Executor, ExecutorError, Probe};
 use crate::forge::any::{AnyForge, AnyReporter, ForgeKind, Settings};
 use crate::forge::github::GitHubCredential;
 use crate::forge::http::Bounds;
-use crate::forge::{Forge, Reporter};
+use crate::forge::{Forge, ForgeError, Proof, Reporter};
 use crate::git::Git;
 use crate::publish::{Access, Credential, Place, Registry};
 use crate::recipes::{Build, RecipeError, Shelf};
@@ -219,6 +220,40 @@ pub fn registry(repository: &RepositoryConfig, secrets: &Secrets) -> Result<Opti
     };
     let place = Place { registry: publish.registry.clone(), repository: publish.project.clone() };
     Registry::new(place, &access).map(Some).map_err(|error| wrong(&error))
+}
+
+/// What the report credential of a forge can do, found out as it is for a watch credential: by asking alone. None without one.
+pub async fn prove_reporter(
+    forge: &ForgeConfig,
+    secrets: &Secrets,
+) -> Result<Option<Result<Proof, ForgeError>>, Trouble> {
+    let Some(name) = &forge.report_credential else { return Ok(None) };
+    let secret =
+        secrets.read(name).map_err(|error| Trouble::Usage(format!("forge {:?}: {error}", forge.name)))?;
+    let driver = AnyForge::new(&forge_settings(forge, Some(secret), false));
+    let driver = driver.map_err(|error| Trouble::Usage(error.to_string()))?;
+    Ok(Some(driver.prove(&[]).await))
+}
+
+/// How the rights of a report credential are told, and whether it should have fewer.
+pub fn reporting_rights(proof: &Proof) -> (bool, String) {
+    match proof {
+        Proof::CanWrite { rights, evidence } => {
+            let beyond = beyond_reporting(rights);
+            if beyond.is_empty() {
+                return (false, format!("can write ({}), as reporting must: {evidence}", rights.join(", ")));
+            }
+            (
+                true,
+                format!(
+                    "can do more than report ({}): give it a narrower one; {evidence}",
+                    beyond.join(", ")
+                ),
+            )
+        }
+        Proof::ReadOnly { evidence } => (true, format!("cannot write, so it cannot report: {evidence}")),
+        Proof::Unproven { why } => (false, format!("what it can do is unproven: {why}")),
+    }
 }
 
 /// What an operator should know of a report credential that may not say whose it is.

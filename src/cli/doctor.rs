@@ -10,6 +10,7 @@ use crate::core::pull::Repository;
 use crate::forge::any::probe_writes;
 use crate::forge::{Forge, ForgeErrorKind, Proof, Reporter};
 use crate::git::Git;
+use crate::secrets::Secrets;
 
 /// What to look at.
 #[derive(Debug, clap::Args)]
@@ -206,6 +207,9 @@ async fn look_at(config: &Config, forge: &ForgeConfig, probe: bool, findings: &m
                 }
             };
             findings.add(health, format!("forge {}: report credential", forge.name), how);
+            if health != Health::Bad {
+                look_at_report_rights(forge, &secrets, findings).await;
+            }
         }
         Ok(None) => {
             let how = "none: results are on the pages only";
@@ -214,6 +218,19 @@ async fn look_at(config: &Config, forge: &ForgeConfig, probe: bool, findings: &m
         Err(error) => {
             findings.add(Health::Bad, format!("forge {}: report credential", forge.name), error.to_string());
         }
+    }
+}
+
+async fn look_at_report_rights(forge: &ForgeConfig, secrets: &Secrets, findings: &mut Findings) {
+    let what = format!("forge {}: rights of the report credential", forge.name);
+    match assemble::prove_reporter(forge, secrets).await {
+        Ok(Some(Ok(proof))) => {
+            let (is_odd, how) = assemble::reporting_rights(&proof);
+            findings.add(if is_odd { Health::Note } else { Health::Good }, what, how);
+        }
+        Ok(Some(Err(error))) => findings.add(Health::Note, what, error.to_string()),
+        Ok(None) => {}
+        Err(error) => findings.add(Health::Bad, what, error.to_string()),
     }
 }
 

@@ -1,5 +1,6 @@
 //! `docent serve`: the daemon and its pages.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -82,6 +83,7 @@ pub async fn start(config: &Config, down: Down) -> Result<Started, Trouble> {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         executor: vec![("engine".to_owned(), "is being looked for".to_owned())],
         warnings: config.warnings.iter().map(ToString::to_string).collect(),
+        reporting: BTreeMap::new(),
         trouble: None,
         slots: config.slots,
     };
@@ -111,6 +113,7 @@ pub async fn start(config: &Config, down: Down) -> Result<Started, Trouble> {
     for forge in &config.forges {
         enrol(&daemon, &forge.name, down, &told).await?;
     }
+    tell_report_rights(config, &told).await?;
     let listener = TcpListener::bind(config.listen)
         .await
         .map_err(|error| Trouble::Usage(format!("listen = \"{}\": {error}", config.listen)))?;
@@ -178,6 +181,33 @@ async fn enrol(
         }
         Err(error) => Err(Trouble::Machinery(error.into())),
     }
+}
+
+/// Says what each report credential can do. A forge that does not answer now keeps docent from nothing.
+async fn tell_report_rights(config: &Config, told: &watch::Sender<About>) -> Result<(), Trouble> {
+    let secrets = assemble::secrets(config);
+    for forge in &config.forges {
+        let text = match assemble::prove_reporter(forge, &secrets).await? {
+            None => continue,
+            Some(Ok(proof)) => {
+                let (is_odd, how) = assemble::reporting_rights(&proof);
+                if is_odd {
+                    tracing::warn!(forge = forge.name, %how, "the report credential");
+                    let text = format!("the report credential of {} {how}", forge.name);
+                    told.send_modify(|about| about.warnings.push(text));
+                } else {
+                    tracing::info!(forge = forge.name, %how, "the report credential");
+                }
+                how
+            }
+            Some(Err(error)) => {
+                tracing::warn!(forge = forge.name, %error, "what the report credential can do is not known yet");
+                format!("not known yet: {error}")
+            }
+        };
+        told.send_modify(|about| drop(about.reporting.insert(forge.name.clone(), text)));
+    }
+    Ok(())
 }
 
 async fn wait_for_signal() {

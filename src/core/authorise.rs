@@ -7,7 +7,7 @@ use super::ledger::Refusal;
 use super::policy::{Allow, RepositoryPolicy};
 use super::pull::{Actor, Examination, ObservedHead, Order, Permission};
 use super::run::Party;
-use super::time::Time;
+use super::time::{Duration, Time};
 
 /// A value that somebody who may has vouched for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,17 +86,34 @@ pub fn may(
     }
 }
 
+/// Forges write a push down after they have taken it: up to two seconds later (`docs/reference/forges.md`, «Which head did
+/// the commenter see?»), with room for one that is busy.
+pub const RECORD_LAG: Duration = Duration::seconds(5);
+
+/// So long after a comment, by whole seconds, a push may be on record that came before it: the most that speaks for «push, then
+/// comment» rather than for «comment, then push».
+const ONE_BREATH: Duration = Duration::seconds(1);
+
+/// A command: who gave it, and when.
+#[derive(Debug, Clone, Copy)]
+pub struct Said<'a> {
+    /// The comment's author.
+    pub by: &'a Actor,
+    /// By the forge's clock.
+    pub at: Time,
+}
+
 /// Which commit a command means: one that its author can have looked at, or none.
 ///
 /// With a SHA: the one observed head of this pull request that it fits. Without: the current head, if the forge's record
-/// proves that it is older than the comment, or docent had observed it before the comment was made and nothing has moved since.
-/// In every other case the answer is the question for the SHA.
+/// proves that it is older than the comment, or docent had observed it before the comment was made and nothing has moved since,
+/// or the author of the comment pushed it himself at that time. In every other case the answer is the question for the SHA.
 pub fn bind(
     wanted: Option<&ShaPrefix>,
     heads: &[ObservedHead],
     current: &Sha,
-    order: Order,
-    commented_at: Time,
+    said: Said<'_>,
+    examination: &Examination,
 ) -> Result<(Sha, String), Refusal> {
     if let Some(prefix) = wanted {
         let mut fitting: Vec<&Sha> =
@@ -124,13 +141,16 @@ pub fn bind(
             ),
         ))
     };
-    match order {
-        Order::CommentFirst => ask("the head moved after the comment was written"),
+    match examination.order {
         Order::HeadFirst => {
             Ok((current.clone(), format!("the forge's record shows {} before the comment", current.short())))
         }
+        Order::CommentFirst | Order::Unproven if is_own_push(said, examination) => {
+            Ok((current.clone(), format!("the comment's author pushed {} when writing it", current.short())))
+        }
+        Order::CommentFirst => ask("the head moved after the comment was written"),
         Order::Unproven => match heads.last() {
-            Some(head) if head.sha == *current && head.observed_at < commented_at => {
+            Some(head) if head.sha == *current && head.observed_at < said.at => {
                 Ok((current.clone(), format!("docent had seen {} before the comment", current.short())))
             }
             _ => ask("it is not certain which commit was the head when the comment was written"),
@@ -138,8 +158,23 @@ pub fn bind(
     }
 }
 
+/// Whoever pushes and comments in one breath knows what he pushed, although the record, which is late, may show the comment
+/// first.
+fn is_own_push(said: Said<'_>, examination: &Examination) -> bool {
+    let push = examination.push.as_ref();
+    push.is_some_and(|push| push.by == said.by.number && push.recorded_at - said.at <= ONE_BREATH)
+}
+
+/// Whether the forge may not have written down yet what was pushed before the comment: then it is to be asked again.
+pub fn may_be_recorded_yet(said: Said<'_>, examination: &Examination) -> bool {
+    examination.order == Order::Unproven
+        && examination.push.is_none()
+        && examination.observed_at - said.at < RECORD_LAG
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::pull::PushRecord;
     use super::*;
     use chrono::TimeZone;
 
@@ -157,25 +192,75 @@ mod tests {
             .collect()
     }
 
+    fn mira() -> Actor {
+        Actor { number: 1042, login: "mira".into(), is_bot: false }
+    }
+
+    fn examined(order: Order, push: Option<PushRecord>) -> Examination {
+        let (permission, teams) = (None, Vec::new());
+        Examination { comment: None, pull: None, observed_at: at(100), order, push, permission, teams }
+    }
+
     #[test]
     fn a_command_binds_only_to_what_its_author_can_have_seen() {
         let seen = heads(&[('a', 10), ('b', 20)]);
-        let bound = |order, commented| bind(None, &seen, &sha('b'), order, at(commented)).map(|(sha, _)| sha);
-        assert_eq!(bound(Order::HeadFirst, 15), Ok(sha('b')), "the record outweighs docent's own poll");
-        assert_eq!(bound(Order::Unproven, 21), Ok(sha('b')));
+        let mira = mira();
+        let bound = |order, commented, current| {
+            let said = Said { by: &mira, at: at(commented) };
+            bind(None, &seen, &sha(current), said, &examined(order, None)).map(|(sha, _)| sha)
+        };
+        assert_eq!(bound(Order::HeadFirst, 15, 'b'), Ok(sha('b')), "the record outweighs docent's own poll");
+        assert_eq!(bound(Order::Unproven, 21, 'b'), Ok(sha('b')));
         for (order, commented) in [(Order::Unproven, 20), (Order::Unproven, 15), (Order::CommentFirst, 30)] {
-            assert_eq!(bound(order, commented).unwrap_err().code, "which-commit", "{order:?} {commented}");
+            assert_eq!(
+                bound(order, commented, 'b').unwrap_err().code,
+                "which-commit",
+                "{order:?} {commented}"
+            );
         }
-        let moved = bind(None, &seen, &sha('c'), Order::Unproven, at(30)).unwrap_err();
+        let moved = bound(Order::Unproven, 30, 'c').unwrap_err();
         assert_eq!(moved.code, "which-commit", "a head that docent has not recorded");
+    }
+
+    #[test]
+    fn whoever_pushes_and_comments_in_one_breath_means_what_he_pushed() {
+        let (mira, seen) = (mira(), heads(&[('a', 10)]));
+        let bound = |order, by, recorded| {
+            let said = Said { by: &mira, at: at(50) };
+            let push = PushRecord { by, recorded_at: at(recorded) };
+            bind(None, &seen, &sha('b'), said, &examined(order, Some(push))).map(|(sha, _)| sha)
+        };
+        for order in [Order::CommentFirst, Order::Unproven] {
+            assert_eq!(bound(order, 1042, 51), Ok(sha('b')), "her own push, which the record shows late");
+            for (by, recorded, why) in
+                [(7, 51, "somebody else pushed in that moment"), (1042, 52, "she pushed after the comment")]
+            {
+                assert_eq!(bound(order, by, recorded).unwrap_err().code, "which-commit", "{order:?}: {why}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_record_that_may_be_late_is_asked_again_for_a_moment() {
+        let mira = mira();
+        let late = |order, push, commented| {
+            may_be_recorded_yet(Said { by: &mira, at: at(commented) }, &examined(order, push))
+        };
+        assert!(late(Order::Unproven, None, 96));
+        assert!(!late(Order::Unproven, None, 95), "it would be there by now");
+        assert!(!late(Order::CommentFirst, None, 99) && !late(Order::HeadFirst, None, 99));
+        assert!(!late(Order::Unproven, Some(PushRecord { by: 7, recorded_at: at(99) }), 99));
     }
 
     #[test]
     fn a_sha_counts_only_if_it_was_a_head_here() {
         let seen = heads(&[('a', 10), ('b', 20)]);
+        let mira = mira();
         let with = |text: &str| {
             let prefix = ShaPrefix::parse(text).unwrap();
-            bind(Some(&prefix), &seen, &sha('b'), Order::CommentFirst, at(0)).map(|(sha, _)| sha)
+            let said = Said { by: &mira, at: at(0) };
+            let examination = examined(Order::CommentFirst, None);
+            bind(Some(&prefix), &seen, &sha('b'), said, &examination).map(|(sha, _)| sha)
         };
         assert_eq!(with("aaaaaaa"), Ok(sha('a')));
         assert_eq!(with(&"b".repeat(40)), Ok(sha('b')));
@@ -194,14 +279,11 @@ mod tests {
             has_reports: true,
             publish: None,
         };
-        let mira = Actor { number: 1042, login: "mira".into(), is_bot: false };
+        let mira = mira();
         let asked = |permission, teams: &[&str]| Examination {
-            comment: None,
-            pull: None,
-            observed_at: at(0),
-            order: Order::Unproven,
             permission,
             teams: teams.iter().map(ToString::to_string).collect(),
+            ..examined(Order::Unproven, None)
         };
         let number = policy(vec![Allow::Account { login: "somebody".into(), number: 1042 }]);
         let name = policy(vec![Allow::Account { login: "mira".into(), number: 7 }]);

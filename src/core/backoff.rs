@@ -42,6 +42,13 @@ pub fn after(action: &Action, tries: u32, fault: &Fault) -> Retry {
     Retry::After(Duration::seconds(doubled.max(asked)))
 }
 
+/// How many polls pass before a repository is read whole again, after it could not be read so often in a row: at once, then
+/// after one, three, seven, fifteen. One pull request that a forge cannot tell of must not cost its whole repository at each
+/// poll, and one that was mended must not stay unseen for long.
+pub fn polls_to_skip(times: u32) -> u32 {
+    (1 << times.saturating_sub(1).min(4)) - 1
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,6 +75,11 @@ mod tests {
         assert_eq!(after(&status, 23, &fault(false, None)), Retry::After(Duration::hours(1)));
         assert_eq!(after(&status, 24, &fault(false, None)), Retry::Never);
         assert_eq!(after(&status, 0, &fault(true, None)), Retry::After(Duration::seconds(2)));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_asked_for_ever_more_seldom() {
+        assert_eq!([0, 1, 2, 3, 4, 5, 6, u32::MAX].map(polls_to_skip), [0, 0, 1, 3, 7, 15, 15, 15]);
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod baseline;
 mod command;
 mod deploying;
 mod environments;
+mod examined;
 mod extras;
 mod publishing;
 mod reporting;
@@ -37,6 +38,8 @@ pub struct Due {
     pub at: Time,
     /// How often it was tried in vain.
     pub tries: u32,
+    /// Why the last try was.
+    pub fault: Option<String>,
 }
 
 /// What follows from an event.
@@ -140,13 +143,17 @@ impl Deciding<'_> {
     }
 
     fn act(&mut self, action: Action) {
-        self.act_at(action, self.now, 0);
+        self.act_at(action, self.now);
     }
 
-    fn act_at(&mut self, action: Action, at: Time, tries: u32) {
-        let key = action.key();
+    fn act_at(&mut self, action: Action, at: Time) {
+        self.put(Due { action, at, tries: 0, fault: None });
+    }
+
+    fn put(&mut self, due: Due) {
+        let key = due.action.key();
         self.decision.actions.retain(|due| due.action.key() != key);
-        self.decision.actions.push(Due { action, at, tries });
+        self.decision.actions.push(due);
     }
 
     /// Stops a run, whatever it is doing; nothing for one that has ended or is being stopped already.
@@ -193,7 +200,12 @@ impl Deciding<'_> {
         let is_to_stop = run.and_then(|run| self.world.runs.get(run)).is_some_and(|run| run.cancel.is_some());
         match backoff::after(action, tries, fault) {
             _ if is_to_stop => self.given_up(action, fault),
-            Retry::After(wait) => self.act_at(action.clone(), self.now + wait, tries + 1),
+            Retry::After(wait) => self.put(Due {
+                action: action.clone(),
+                at: self.now + wait,
+                tries: tries + 1,
+                fault: Some(fault.text.clone()),
+            }),
             Retry::Never => self.given_up(action, fault),
         }
     }

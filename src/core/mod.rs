@@ -22,6 +22,7 @@ pub mod policy;
 
 pub mod baseline;
 pub mod bundle;
+pub mod credential;
 pub mod curated;
 pub mod curation;
 pub mod environment;

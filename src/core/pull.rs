@@ -123,6 +123,15 @@ pub enum Order {
     Unproven,
 }
 
+/// How the current head came to be, as the forge has written it down.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PushRecord {
+    /// Number of the account that pushed it.
+    pub by: u64,
+    /// When the forge wrote it down, which is a moment after the push.
+    pub recorded_at: Time,
+}
+
 /// The forge's own answer on what an account may do in a repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -148,6 +157,9 @@ pub struct Examination {
     pub observed_at: Time,
     /// Whether the pull request's current head is older than the comment.
     pub order: Order,
+    /// The push that ends in the current head; none where the newest that is on record does not.
+    #[serde(default)]
+    pub push: Option<PushRecord>,
     /// The author's permission; none when the forge did not answer or was not asked.
     pub permission: Option<Permission>,
     /// Teams (`org/team`) named by the policy of which the author is a member. Unanswered is not a member.

@@ -11,8 +11,10 @@ use crate::core::run::Run;
 use crate::executor::Executor;
 use crate::forge::{Forge, ForgeErrorKind, Reporter, Status, StatusState};
 
-/// Commands and runs that a comment is made of.
+/// Runs that a comment is made of.
 const REMEMBERED: u32 = 12;
+/// Comments with commands that it answers, or would if they were not somebody's many.
+const ANSWERED: u32 = 100;
 
 impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F, R, E> {
     /// Brings the comment of a pull request up to date.
@@ -24,7 +26,7 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
         };
         let store = &self.0.store;
         let Some(pull) = store.pull(id).await? else { return Err(ours("the pull request is not known")) };
-        let comments = store.comments_of_pull(id, REMEMBERED).await?;
+        let comments = store.comments_of_pull(id, ANSWERED).await?;
         let runs = store.runs_of_pull(id, REMEMBERED).await?;
         let policy = self.policy();
         let accept = format!("{}{}", policy.grammar.marker, policy.grammar.words.accept);

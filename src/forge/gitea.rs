@@ -145,11 +145,12 @@ impl Forge for Gitea {
     ) -> Result<Examination, ForgeError> {
         let mut comment = self.comment(repository, comment, pull).await?;
         let (pull, observed_at) = self.pull(repository, pull).await?;
-        let mut order = Order::Unproven;
+        let (mut order, mut push) = (Order::Unproven, None);
         if let (Some(comment), Some(pull)) = (&mut comment, &pull) {
             // The record is a convenience: where it does not answer, the commenter is asked for the commit.
             if let Ok(record) = order::read(&self.watcher, &self.name, repository, pull.id.number).await {
                 order = record.order(comment, &pull.head);
+                push = record.push(&pull.head);
                 comment.is_edited = record.is_edited(comment).unwrap_or(comment.is_edited);
             }
         }
@@ -164,7 +165,7 @@ impl Forge for Gitea {
                 }
             }
         }
-        Ok(Examination { comment, pull, observed_at, order, permission, teams })
+        Ok(Examination { comment, pull, observed_at, order, push, permission, teams })
     }
 
     async fn prove(&self, repositories: &[Repository]) -> Result<Proof, ForgeError> {

@@ -25,7 +25,9 @@ use super::http::{Answer, Authorisation, Bounds, Credential, Line, Watcher};
 use super::name::split;
 use super::{CloneSource, Cursor, Forge, ForgeError, ForgeErrorKind, Poll, Proof, Question, Watch};
 use crate::core::id::{CommentId, CommentKind, Sha};
-use crate::core::pull::{Actor, Comment, Examination, Order, Permission, PullRequest, Repository};
+use crate::core::pull::{
+    Actor, Comment, Examination, Order, Permission, PullRequest, PushRecord, Repository,
+};
 use crate::core::time::Time;
 use mint::{Mint, Purpose};
 
@@ -189,25 +191,33 @@ impl GitHub {
     }
 
     /// Whether the newest entry of the head branch's own record ends in the current head, and when by the forge's clock.
-    async fn order(&self, comment: &Comment, pull: &PullRequest) -> Result<Order, ForgeError> {
-        let Some(head) = &pull.head_repository else { return Ok(Order::Unproven) };
+    async fn order(
+        &self,
+        comment: &Comment,
+        pull: &PullRequest,
+    ) -> Result<(Order, Option<PushRecord>), ForgeError> {
+        let unproven = (Order::Unproven, None);
+        let Some(head) = &pull.head_repository else { return Ok(unproven) };
         let (owner, name) = split(&self.name, head)?;
         let branch = format!("refs/heads/{}", pull.head_branch);
         let query = [("ref", branch.as_str()), ("per_page", "30")];
         let answer = self.watcher.get(&["repos", owner, name, "activity"], &query).await?;
         let entries: Vec<json::Activity> = answer.json()?;
         let Some(newest) = entries.iter().max_by_key(|entry| (entry.timestamp, entry.id)) else {
-            return Ok(Order::Unproven);
+            return Ok(unproven);
         };
         if newest.after != pull.head.as_str() {
-            return Ok(Order::Unproven);
+            return Ok(unproven);
         }
+        let recorded_at = newest.timestamp;
+        let push = newest.actor.as_ref().map(|actor| PushRecord { by: actor.id, recorded_at });
         // Whole seconds: within one, nothing is proven.
-        Ok(match newest.timestamp.cmp(&comment.created_at) {
+        let order = match recorded_at.cmp(&comment.created_at) {
             std::cmp::Ordering::Less => Order::HeadFirst,
             std::cmp::Ordering::Equal => Order::Unproven,
             std::cmp::Ordering::Greater => Order::CommentFirst,
-        })
+        };
+        Ok((order, push))
     }
 
     async fn permission(
@@ -277,9 +287,9 @@ impl Forge for GitHub {
         if let Some(pull) = &mut pull {
             pull.merge_base = self.merge_base(repository, pull).await.ok();
         }
-        let order = match (&comment, &pull) {
-            (Some(comment), Some(pull)) => self.order(comment, pull).await.unwrap_or(Order::Unproven),
-            _ => Order::Unproven,
+        let (order, push) = match (&comment, &pull) {
+            (Some(comment), Some(pull)) => self.order(comment, pull).await.unwrap_or((Order::Unproven, None)),
+            _ => (Order::Unproven, None),
         };
         let (mut permission, mut teams) = (None, Vec::new());
         if let Some(author) = comment.as_ref().and_then(|comment| comment.author.as_ref()) {
@@ -292,7 +302,7 @@ impl Forge for GitHub {
                 }
             }
         }
-        Ok(Examination { comment, pull, observed_at, order, permission, teams })
+        Ok(Examination { comment, pull, observed_at, order, push, permission, teams })
     }
 
     async fn prove(&self, repositories: &[Repository]) -> Result<Proof, ForgeError> {

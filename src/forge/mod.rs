@@ -40,6 +40,21 @@ pub struct RepositoryCursor {
     /// Where its watched branches were; none: there was no such branch.
     #[serde(default)]
     pub branches: BTreeMap<String, Option<Sha>>,
+    /// Something of it cannot be read, poll after poll; none: it can.
+    #[serde(default)]
+    pub unreadable: Option<Unreadable>,
+}
+
+/// What the forge keeps answering about one repository in a way that is of no use. What changes in it meanwhile is read all
+/// the same; what could not be read is asked for again after pauses that grow.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unreadable {
+    /// What it answered last.
+    pub error: ForgeError,
+    /// How often in a row.
+    pub times: u32,
+    /// Polls that are yet to pass before it is asked again.
+    pub polls_to_skip: u32,
 }
 
 impl Cursor {

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::core::id::{BranchId, Sha};
+use crate::core::backoff;
+use crate::core::id::{BranchId, RepositoryId, Sha};
 use crate::core::pull::Repository;
 use crate::core::time::{Duration, Time};
 
 use super::http::Watcher;
-use super::{Cursor, ForgeError, ForgeErrorKind, Observation, Poll};
+use super::{Cursor, ForgeError, ForgeErrorKind, Observation, Poll, Unreadable};
 
 /// Read again from so long before the last read: forges stamp changes before they can be seen.
 pub const OVERLAP: Duration = Duration::seconds(90);
@@ -23,6 +24,8 @@ pub struct Round {
     stop: Option<ForgeError>,
     /// Where the watched branches are, by number of the repository: as the cursor has it, and what this poll found.
     branches: BTreeMap<u64, BTreeMap<String, Option<Sha>>>,
+    /// What was unreadable before this poll, by number of the repository.
+    unreadable: BTreeMap<u64, Unreadable>,
 }
 
 impl Round {
@@ -38,7 +41,15 @@ impl Round {
         };
         let known = cursor.repositories.iter();
         let branches = known.map(|(number, entry)| (*number, entry.branches.clone())).collect();
-        Self { poll, has_read: false, misses: 0, stop: None, branches }
+        let unreadable = cursor.repositories.iter();
+        let unreadable =
+            unreadable.filter_map(|(number, entry)| Some((*number, entry.unreadable.clone()?))).collect();
+        Self { poll, has_read: false, misses: 0, stop: None, branches, unreadable }
+    }
+
+    /// What could not be read of the repository is not asked for in this poll.
+    pub fn is_resting(&self, number: u64) -> bool {
+        self.unreadable.get(&number).is_some_and(|unreadable| unreadable.polls_to_skip > 0)
     }
 
     /// Why the rest of the poll is left to the next one.
@@ -88,11 +99,45 @@ impl Round {
         }
     }
 
+    /// Counts how often each repository that is still behind could not be read for a reason of its own, and goes on saying so
+    /// while it is not asked. A forge that is in trouble as a whole is no such reason: it is asked again at once.
+    fn note_what_is_unreadable(&mut self) {
+        let Poll { cursor, failures, .. } = &mut self.poll;
+        let mut still = Vec::new();
+        for (number, entry) in cursor.repositories.iter_mut().filter(|(_, entry)| entry.is_behind) {
+            let is_own = |(of, _): &&(Option<RepositoryId>, ForgeError)| {
+                of.as_ref().is_some_and(|of| of.number == *number)
+            };
+            let errors: Vec<&ForgeError> = failures.iter().filter(is_own).map(|(_, error)| error).collect();
+            let before = self.unreadable.remove(number);
+            entry.unreadable = match (errors.first(), before) {
+                (Some(_), _) if self.stop.is_some() || errors.iter().any(|error| is_of_the_forge(error)) => {
+                    None
+                }
+                (_, Some(before)) if before.polls_to_skip > 0 => {
+                    still.push((*number, before.error.clone()));
+                    Some(Unreadable { polls_to_skip: before.polls_to_skip - 1, ..before })
+                }
+                (Some(error), before) => {
+                    let times = before.map_or(0, |before| before.times).saturating_add(1);
+                    let polls_to_skip = backoff::polls_to_skip(times);
+                    Some(Unreadable { error: (*error).clone(), times, polls_to_skip })
+                }
+                (None, _) => None,
+            };
+        }
+        let told = |(number, error): (u64, ForgeError)| {
+            (Some(RepositoryId { forge: error.forge.clone(), number }), error)
+        };
+        failures.extend(still.into_iter().map(told));
+    }
+
     /// The poll, or the first error where nothing could be read.
     pub fn finish(mut self, watcher: &Watcher) -> Result<Poll, ForgeError> {
         if !self.has_read && !self.poll.failures.is_empty() {
             return Err(self.poll.failures.swap_remove(0).1);
         }
+        self.note_what_is_unreadable();
         for (number, branches) in self.branches {
             if let Some(entry) = self.poll.cursor.repositories.get_mut(&number) {
                 entry.branches = branches;
@@ -107,6 +152,12 @@ impl Round {
         self.poll.pause = wait.and_then(|seconds| Duration::try_seconds(i64::try_from(seconds).ok()?));
         Ok(self.poll)
     }
+}
+
+/// The error says nothing about the repository that was asked for.
+fn is_of_the_forge(error: &ForgeError) -> bool {
+    use ForgeErrorKind::{Limited, Unauthorised, Unreachable};
+    matches!(error.kind, Limited | Unauthorised | Unreachable)
 }
 
 /// How far a repository was read by a read that began then. Within the overlap after the first start the old value is the

@@ -11,6 +11,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0002_reuse.sql"),
     include_str!("migrations/0003_branches.sql"),
     include_str!("migrations/0004_commits.sql"),
+    include_str!("migrations/0005_faults.sql"),
 ];
 
 /// Refuses a damaged file, before anything is written to it.

@@ -18,6 +18,8 @@ pub struct Open {
     pub due_at: Time,
     /// How often it was tried in vain.
     pub tries: u32,
+    /// Why the last try was in vain.
+    pub fault: Option<String>,
     /// Which asking this answers.
     pub generation: i64,
 }
@@ -49,25 +51,29 @@ pub(super) fn close(transaction: &Transaction<'_>, done: &Done) -> Result<(), Tr
 pub(super) fn put(transaction: &Transaction<'_>, due: &Due) -> Result<(), Trouble> {
     transaction
         .prepare_cached(
-            "INSERT INTO outbox (key, action, due_at, tries, generation) VALUES (?1, ?2, ?3, ?4, random())
+            "INSERT INTO outbox (key, action, due_at, tries, fault, generation) VALUES (?1, ?2, ?3, ?4, ?5, random())
              ON CONFLICT (key) DO UPDATE SET action = excluded.action, due_at = excluded.due_at,
-                tries = excluded.tries, generation = excluded.generation",
+                tries = excluded.tries, fault = excluded.fault, generation = excluded.generation",
         )?
-        .execute(params![due.action.key(), to_json(&due.action)?, millis(due.at), due.tries])?;
+        .execute(params![due.action.key(), to_json(&due.action)?, millis(due.at), due.tries, due.fault])?;
     Ok(())
 }
 
 fn all(connection: &Connection) -> Result<Vec<Open>, Trouble> {
-    let sql = "SELECT action, due_at, tries, generation FROM outbox ORDER BY rowid";
+    let sql = "SELECT action, due_at, tries, fault, generation FROM outbox ORDER BY rowid";
     let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map([], |row| {
-        Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?, row.get::<_, u32>(2)?, row.get::<_, i64>(3)?))
-    })?;
-    rows.map(|row| {
-        let (action, due_at, tries, generation) = row?;
-        Ok(Open { action: from_json("an action", &action)?, due_at: time(due_at), tries, generation })
-    })
-    .collect()
+    let mut rows = statement.query([])?;
+    let mut open = Vec::new();
+    while let Some(row) = rows.next()? {
+        open.push(Open {
+            action: from_json("an action", &row.get::<_, String>(0)?)?,
+            due_at: time(row.get(1)?),
+            tries: row.get(2)?,
+            fault: row.get(3)?,
+            generation: row.get(4)?,
+        });
+    }
+    Ok(open)
 }
 
 impl Store {

@@ -15,6 +15,7 @@ mod pages;
 mod problem;
 mod text;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -58,6 +59,8 @@ pub struct About {
     pub version: String,
     /// What the executor's probe found: what, and how it is.
     pub executor: Vec<(String, String)>,
+    /// What the report credential of each forge can do.
+    pub reporting: BTreeMap<String, String>,
     /// What the operator should know.
     pub warnings: Vec<String>,
     /// Why no run can begin now.

@@ -136,6 +136,23 @@ pub async fn greed<E: Executor>(bench: &Bench<E>) {
     assert!(matches!(told.ending, Ending::Exited { code: 9 } | Ending::OutOfMemory), "{told:?}");
 }
 
+/// The same where no control group can be made: limits of each process and of its user hold, though nobody can tell memory that
+/// ran out from another failure.
+pub async fn greed_without_a_group<E: Executor>(bench: &Bench<E>) {
+    let limits = Limits { timeout_seconds: 8, ..LIMITS };
+    for bomb in [
+        "i=0; while [ $i -lt 300 ]; do sleep MARK & i=$((i+1)); done; echo all; exit 0",
+        "b() { b | b & }; b; b; sleep MARK; echo all; exit 0",
+    ] {
+        let told = bench.run_once(&docent::executor::Job { limits, ..bench.job(bomb) }).await;
+        assert!(told.ending != EXITED(0) && !told.text().contains("all"), "{bomb}: {told:?}");
+        assert_eq!(processes(&bench.mark), Vec::<String>::new(), "{bomb}");
+    }
+    let hog = "x=$(head -c 200000000 /dev/zero | tr '\\0' x); echo all ${#x}";
+    let told = bench.run_once(&bench.job(hog)).await;
+    assert!(told.ending != EXITED(0) && !told.text().contains("all"), "{told:?}");
+}
+
 /// Disk: in many files, in one, in none that has a size.
 pub async fn disk<E: Executor>(bench: &Bench<E>) {
     let limits = Limits { disk_bytes: 16 << 20, ..LIMITS };

@@ -83,6 +83,7 @@ impl Museum {
                     ("disk".into(), format!("not bound: {HOSTILE}")),
                 ],
                 warnings: vec![format!("example: the credential is unproven {HOSTILE}")],
+                reporting: [("example".into(), format!("can write (write:issue) {HOSTILE}"))].into(),
                 trouble: None,
                 slots: 1,
             })
@@ -189,6 +190,7 @@ impl Museum {
             pull: Some(pull),
             observed_at: self.now(),
             order: Order::HeadFirst,
+            push: None,
             permission: None,
             teams: Vec::new(),
         };

@@ -3,31 +3,20 @@
 use sha2::{Digest, Sha256};
 
 use super::Deciding;
+use super::examined::Case;
 use crate::core::action::Action;
 use crate::core::authorise::{self, Authorised, Authority};
 use crate::core::command::{self, Command, TestOptions};
 use crate::core::extra;
-use crate::core::id::{CommentId, PullId, RepositoryId, RunId, Sha};
+use crate::core::id::{PullId, RepositoryId, RunId, Sha};
 use crate::core::ledger::{Asked, Entry, Fate, Refusal};
 use crate::core::plan::{self, is_other_test};
-use crate::core::policy::{Policy, RepositoryPolicy};
-use crate::core::pull::{Actor, Comment, Examination, ObservedHead, PullRequest};
+use crate::core::policy::Policy;
+use crate::core::pull::{Comment, ObservedHead, PullRequest};
 use crate::core::run::{Party, Phase, Request, Run, RunChange, Trigger};
 use crate::core::time::for_people;
 use crate::core::verdict::Verdict;
 use crate::core::world::{Change, Pull};
-
-/// What a command is judged by: who asks, where, and what the forge says of both.
-struct Case<'a> {
-    comment: &'a CommentId,
-    page_url: &'a str,
-    actor: &'a Actor,
-    pull: &'a PullRequest,
-    examination: &'a Examination,
-    policy: &'a RepositoryPolicy,
-    authority: Result<Authority, Refusal>,
-    created_at: crate::core::time::Time,
-}
 
 /// Nothing would follow from seeing this comment, now or ever: most comments are talk, and polls that overlap show them again
 /// and again. An edited one may have said something before.
@@ -155,68 +144,12 @@ impl Deciding<'_> {
         all
     }
 
-    pub(super) fn comment_examined(&mut self, id: &CommentId, examination: &Examination) {
-        let Some(entry) = self.world.comments.get(id).cloned() else { return };
-        if let Some(pull) = &examination.pull {
-            self.pull_seen(pull, examination.observed_at, false);
-        }
-        let refuse = |code: &str, text: &str| Some(Refusal::new(code, text));
-        let objection = match (&examination.comment, &examination.pull) {
-            (None, _) => refuse("deleted", "the comment was deleted before docent could act on it"),
-            (Some(comment), _)
-                if comment.is_edited || hex(&Sha256::digest(comment.body.as_bytes())) != entry.digest =>
-            {
-                refuse("edited", "the comment was edited: write a new one")
-            }
-            (_, None) => refuse("no-pull", "the pull request is gone"),
-            (_, Some(pull)) if !pull.is_open => refuse("closed", "the pull request is closed"),
-            _ => None,
-        };
-        if let Some(refusal) = objection {
-            return self.refuse_all(id, &refusal);
-        }
-        let policy = self.policy;
-        let (Some(pull), Some(actor), Some(repository)) =
-            (&examination.pull, &entry.author, policy.repository(&id.repository))
-        else {
-            return self
-                .refuse_all(id, &Refusal::new("not-watched", "the repository is not watched any more"));
-        };
-        let case = Case {
-            comment: id,
-            page_url: &entry.page_url,
-            actor,
-            pull,
-            examination,
-            policy: repository,
-            authority: authorise::may(&id.repository.forge, actor, examination, repository),
-            created_at: entry.created_at,
-        };
-        for (index, asked) in entry.commands.iter().enumerate() {
-            let (Fate::Pending, Some(command)) = (&asked.fate, &asked.command) else { continue };
-            let mut path = vec![match &case.authority {
-                Ok(authority) => authority.rule.clone(),
-                Err(refusal) => refusal.text.clone(),
-            }];
-            let fate =
-                self.obey(&case, command, &mut path).unwrap_or_else(|refusal| Fate::Refused { refusal });
-            self.change(Change::CommandDecided { comment: id.clone(), index, fate, path });
-        }
-        self.report(&pull.id);
-    }
-
-    pub(super) fn refuse_all(&mut self, id: &CommentId, refusal: &Refusal) {
-        let Some(entry) = self.world.comments.get(id).cloned() else { return };
-        for (index, asked) in entry.commands.iter().enumerate() {
-            if asked.fate == Fate::Pending {
-                let fate = Fate::Refused { refusal: refusal.clone() };
-                self.change(Change::CommandDecided { comment: id.clone(), index, fate, path: Vec::new() });
-            }
-        }
-        self.report(&PullId { repository: id.repository.clone(), number: entry.pull });
-    }
-
-    fn obey(&mut self, case: &Case<'_>, command: &Command, path: &mut Vec<String>) -> Result<Fate, Refusal> {
+    pub(super) fn obey(
+        &mut self,
+        case: &Case<'_>,
+        command: &Command,
+        path: &mut Vec<String>,
+    ) -> Result<Fate, Refusal> {
         match command {
             Command::Test(options) => self.test(case, options, path),
             Command::Retry => {
@@ -253,9 +186,8 @@ impl Deciding<'_> {
                 let authority = case.authority.clone()?;
                 // Digits that fit two heads are nobody's decision.
                 let heads = self.heads_of(&case.pull.id);
-                let order = case.examination.order;
                 let (full, why) =
-                    authorise::bind(Some(sha), &heads, &case.pull.head, order, case.created_at)?;
+                    authorise::bind(Some(sha), &heads, &case.pull.head, case.said(), case.examination)?;
                 path.push(why);
                 let offer = self.offer_for(&case.pull.id, &full)?;
                 path.push(format!("{} is the commit of offer {offer}", full.short()));
@@ -287,13 +219,8 @@ impl Deciding<'_> {
         }
         extra::bind(options, case.pull, &self.policy.grammar)?;
         let heads = self.heads_of(&case.pull.id);
-        let bound = authorise::bind(
-            options.sha.as_ref(),
-            &heads,
-            &case.pull.head,
-            case.examination.order,
-            case.created_at,
-        );
+        let bound =
+            authorise::bind(options.sha.as_ref(), &heads, &case.pull.head, case.said(), case.examination);
         let sha = match (bound, &case.authority) {
             (Ok((sha, why)), _) => {
                 path.push(why);
@@ -454,7 +381,7 @@ impl Deciding<'_> {
         }
     }
 
-    fn heads_of(&self, pull: &PullId) -> Vec<ObservedHead> {
+    pub(super) fn heads_of(&self, pull: &PullId) -> Vec<ObservedHead> {
         self.world.pulls.get(pull).map(|pull| pull.heads.clone()).unwrap_or_default()
     }
 
@@ -551,6 +478,6 @@ fn list(runs: &[RunId]) -> String {
     runs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -15,7 +15,7 @@ impl Deciding<'_> {
         let Some(known) = self.world.pulls.get(pull) else { return };
         let posted = known.posted.as_ref();
         let at = posted.map_or(self.now, |posted| (posted.at + self.policy.report_interval).max(self.now));
-        self.act_at(Action::Report { pull: pull.clone() }, at, 0);
+        self.act_at(Action::Report { pull: pull.clone() }, at);
     }
 
     pub(super) fn report_run(&mut self, run: RunId) {

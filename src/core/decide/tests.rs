@@ -20,7 +20,7 @@ pub(super) const MIRA: u64 = 1042;
 pub(super) const GUEST: u64 = 77;
 const BOT: u64 = 9;
 
-fn at(second: i64) -> Time {
+pub(super) fn at(second: i64) -> Time {
     chrono::Utc.timestamp_opt(1_700_000_000 + second, 0).unwrap()
 }
 
@@ -36,7 +36,7 @@ fn pull_id(number: u64) -> PullId {
     PullId { repository: repository(), number }
 }
 
-fn pull(number: u64, head: char, is_open: bool) -> PullRequest {
+pub(super) fn pull(number: u64, head: char, is_open: bool) -> PullRequest {
     PullRequest {
         id: pull_id(number),
         title: "Flat field".into(),
@@ -54,7 +54,7 @@ fn pull(number: u64, head: char, is_open: bool) -> PullRequest {
     }
 }
 
-fn comment(number: u64, pull: u64, who: u64, body: &str, second: i64) -> Comment {
+pub(super) fn comment(number: u64, pull: u64, who: u64, body: &str, second: i64) -> Comment {
     Comment {
         id: CommentId { repository: repository(), kind: CommentKind::Comment, number },
         pull,
@@ -193,6 +193,7 @@ impl Bench {
                 pull: known,
                 observed_at: at(self.now),
                 order: self.order,
+                push: None,
                 permission: None,
                 teams: vec![],
             };
@@ -377,6 +378,7 @@ fn the_forge_is_asked_again_before_anything_happens() {
             pull: Some(pull(1, 'a', true)),
             observed_at: at(bench.now),
             order: Order::HeadFirst,
+            push: None,
             permission: None,
             teams: vec![],
         };
@@ -811,6 +813,7 @@ mod random {
                     pull: known,
                     observed_at: at(bench.now),
                     order: Order::HeadFirst,
+                    push: None,
                     permission: None,
                     teams: vec![],
                 };

@@ -71,8 +71,9 @@ pub async fn poll(gitea: &Gitea, watch: Watch<'_>, cursor: &Cursor) -> Result<Po
     };
     cycle.round.has_read = watch.repositories.is_empty();
     for repository in watch.repositories {
-        let is_behind = cursor.repositories.get(&repository.id.number).is_some_and(|entry| entry.is_behind);
-        if is_behind || watch.reconcile.contains(&repository.id) {
+        let number = repository.id.number;
+        let is_behind = cursor.repositories.get(&number).is_some_and(|entry| entry.is_behind);
+        if (is_behind && !cycle.round.is_resting(number)) || watch.reconcile.contains(&repository.id) {
             cycle.task(repository).whole = true;
         }
     }
@@ -183,6 +184,7 @@ impl<'a> Cycle<'a> {
                 is_behind: false,
                 reconciled_at: (!is_open).then_some(feed.began),
                 branches: BTreeMap::new(),
+                unreadable: None,
             };
             self.round.poll.cursor.repositories.insert(number, entry);
             if is_open {
@@ -237,13 +239,16 @@ impl<'a> Cycle<'a> {
             self.round.is_named(repository, name);
         }
         self.round.poll.observations.extend(read.observations);
-        if read.failures.is_empty() {
+        if read.failures.is_empty() && !task.whole && self.round.is_resting(repository.id.number) {
+            // What changed was read; what could not be is still to come.
+        } else if read.failures.is_empty() {
             let reconciled_at = entry.as_ref().and_then(|entry| entry.reconciled_at);
             let entry = RepositoryCursor {
                 read_to: read_to(since, read.began),
                 is_behind: false,
                 reconciled_at: if task.whole { Some(read.began) } else { reconciled_at },
                 branches: BTreeMap::new(),
+                unreadable: None,
             };
             self.round.poll.cursor.repositories.insert(repository.id.number, entry);
         } else {

@@ -305,8 +305,17 @@ pub struct Entry {
     pub body: Option<String>,
     #[serde(default)]
     pub review_id: u64,
+    /// Whose entry it is: of a push, who pushed.
+    #[serde(default)]
+    pub user: Option<EntryUser>,
     pub created_at: Stamp,
     pub updated_at: Stamp,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct EntryUser {
+    /// Below zero for an account that is gone.
+    pub id: i64,
 }
 
 /// The text inside an entry of the kind `pull_push`.

@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use super::json::{Entry, Push};
 use super::pages;
 use crate::core::id::{CommentKind, Sha};
-use crate::core::pull::{Comment, Order, Repository};
+use crate::core::pull::{Comment, Order, PushRecord, Repository};
+use crate::core::time::Time;
 use crate::forge::ForgeError;
 use crate::forge::http::{Answer, Watcher, is_too_large};
 use crate::forge::name::split;
@@ -19,12 +20,22 @@ const MOST: usize = 2000;
 /// The record of a pull request, as far as it is needed.
 #[derive(Debug, Default)]
 pub struct Record {
-    /// Number of the newest push entry and the commit it ends in; none where the entry cannot be read.
-    newest_push: Option<(u64, Option<Sha>)>,
+    newest_push: Option<NewestPush>,
     /// Review, its entry, its text, and whether the entry was changed.
     reviews: Vec<(u64, u64, String, bool)>,
     /// Numbers of all entries so far.
     seen: BTreeSet<u64>,
+}
+
+#[derive(Debug)]
+struct NewestPush {
+    /// Number of its entry.
+    number: u64,
+    /// The commit it ends in; none where the entry cannot be read.
+    end: Option<Sha>,
+    /// Number of the account that pushed.
+    by: Option<u64>,
+    recorded_at: Time,
 }
 
 /// Reads the record whole, page by page: Gitea 1.26 gives only the first thirty entries when no page is named, and says
@@ -68,10 +79,17 @@ impl Record {
             let entry: Entry = answer.item(item)?;
             self.seen.insert(entry.id);
             match entry.kind.as_deref() {
-                Some("pull_push") if self.newest_push.as_ref().is_none_or(|(id, _)| *id < entry.id) => {
+                Some("pull_push") if self.newest_push.as_ref().is_none_or(|push| push.number < entry.id) => {
                     let push = serde_json::from_str::<Push>(&entry.body.unwrap_or_default()).ok();
-                    let head = push.and_then(|push| push.commit_ids.last()?.parse().ok());
-                    self.newest_push = Some((entry.id, head));
+                    self.newest_push = Some(NewestPush {
+                        number: entry.id,
+                        end: push.and_then(|push| push.commit_ids.last()?.parse().ok()),
+                        by: entry
+                            .user
+                            .and_then(|user| u64::try_from(user.id).ok())
+                            .filter(|number| *number > 0),
+                        recorded_at: entry.created_at.time(),
+                    });
                 }
                 Some("review") if entry.review_id > 0 => {
                     let is_changed = entry.created_at.time() != entry.updated_at.time();
@@ -108,9 +126,17 @@ impl Record {
             CommentKind::Review => self.review(comment).map(|(_, entry, ..)| *entry),
         };
         match (number, &self.newest_push) {
-            (Some(number), Some((push, _))) if *push > number => Order::CommentFirst,
-            (Some(number), Some((push, Some(end)))) if *push < number && end == head => Order::HeadFirst,
+            (Some(number), Some(push)) if push.number > number => Order::CommentFirst,
+            (Some(number), Some(push)) if push.number < number && push.end.as_ref() == Some(head) => {
+                Order::HeadFirst
+            }
             _ => Order::Unproven,
         }
+    }
+
+    /// The push that ends in `head`, the current one.
+    pub fn push(&self, head: &Sha) -> Option<PushRecord> {
+        let push = self.newest_push.as_ref().filter(|push| push.end.as_ref() == Some(head))?;
+        Some(PushRecord { by: push.by?, recorded_at: push.recorded_at })
     }
 }

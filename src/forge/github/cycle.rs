@@ -91,7 +91,8 @@ impl<'a> Cycle<'a> {
     pub fn is_whole(&self, repository: &Repository) -> bool {
         let number = repository.id.number;
         let entry = self.old.repositories.get(&number);
-        entry.is_none_or(|entry| entry.is_behind) || self.reconcile.contains(&number)
+        entry.is_none_or(|entry| entry.is_behind && !self.round.is_resting(number))
+            || self.reconcile.contains(&number)
     }
 
     /// Up to when everything of the repository was seen.
@@ -103,9 +104,12 @@ impl<'a> Cycle<'a> {
         Some(self.old.feeds.get(FEED).map_or(entry.read_to, |feed| entry.read_to.max(*feed)))
     }
 
-    /// Nothing older is of interest; none for a repository seen for the first time.
+    /// Nothing older is of interest; none for a repository seen for the first time. While one rests, what changed since the
+    /// last poll is.
     pub fn horizon(&self, repository: &Repository) -> Option<Time> {
-        self.seen_to(repository).map(|seen| seen - OVERLAP)
+        let seen = self.seen_to(repository)?;
+        let polled = self.old.feeds.get(FEED).filter(|_| !self.is_whole(repository));
+        Some(polled.map_or(seen, |polled| seen.max(*polled)) - OVERLAP)
     }
 
     pub fn fail(&mut self, repository: &Repository, error: ForgeError) {
@@ -443,18 +447,21 @@ impl<'a> Cycle<'a> {
                     is_behind: is_failed,
                     reconciled_at: (!is_failed).then_some(began),
                     branches: BTreeMap::new(),
+                    unreadable: None,
                 },
                 Some(seen_to) if is_failed => RepositoryCursor {
                     read_to: seen_to,
                     is_behind: true,
                     reconciled_at,
                     branches: BTreeMap::new(),
+                    unreadable: None,
                 },
                 Some(seen_to) if self.is_whole(repository) => RepositoryCursor {
                     read_to: read_to(Some(seen_to), began),
                     is_behind: false,
                     reconciled_at: Some(began),
                     branches: BTreeMap::new(),
+                    unreadable: None,
                 },
                 // The feed's own time covers it: nothing to write down.
                 Some(_) => continue,

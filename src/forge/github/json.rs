@@ -446,6 +446,13 @@ pub struct Activity {
     pub id: u64,
     pub after: String,
     pub timestamp: Time,
+    #[serde(default)]
+    pub actor: Option<ActivityActor>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct ActivityActor {
+    pub id: u64,
 }
 
 #[derive(Debug, Deserialize)]

@@ -1,5 +1,6 @@
 //! `/`: is docent reading, what is it doing, who waits for what.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use askama::Template;
@@ -49,6 +50,7 @@ struct Source {
     next: Option<Moment>,
     detail: String,
     proof: Shown,
+    reporting: Shown,
     failures: Vec<Shown>,
     more_failures: usize,
     repositories: Vec<Watched>,
@@ -70,6 +72,7 @@ struct Waiting {
 /// An action that did not succeed and is tried again.
 struct Again {
     what: Shown,
+    why: Shown,
     tries: u32,
     due: Moment,
 }
@@ -91,7 +94,13 @@ pub async fn overview(State(site): State<Arc<Site>>) -> Result<Response, Problem
             .chain(&about.warnings)
             .map(|warning| Shown::line(warning, 600))
             .collect(),
-        sources: sources(store.polls().await?, store.repositories().await?, &store.branches().await?, now),
+        sources: sources(
+            store.polls().await?,
+            store.repositories().await?,
+            &store.branches().await?,
+            &about.reporting,
+            now,
+        ),
         live: live.map(|run| RunRow::new(run, now)).collect(),
         waiting: waiting(&open, about.slots, now),
         offers: offers.map(|run| RunRow::new(run, now)).collect(),
@@ -111,6 +120,7 @@ fn sources(
     polls: Vec<PollRow<Heartbeat>>,
     repositories: Vec<(String, Repository)>,
     branches: &[(BranchId, Branch)],
+    reporting: &BTreeMap<String, String>,
     now: Time,
 ) -> Vec<Source> {
     let mut names: Vec<String> = polls.iter().map(|poll| poll.forge.clone()).collect();
@@ -131,6 +141,7 @@ fn sources(
             next: last.and_then(|last| last.next_at).map(|at| Moment::new(at, now)),
             detail: last.map(detail).unwrap_or_default(),
             proof: Shown::line(last.map_or("", |last| &last.proof), 300),
+            reporting: Shown::line(reporting.get(&name).map_or("", String::as_str), 300),
             failures: failures.iter().take(10).map(|text| Shown::line(text, 300)).collect(),
             more_failures: failures.len().saturating_sub(10),
             count: count(watched.len(), "repository", "repositories"),
@@ -207,6 +218,7 @@ fn again(open: &[Open], now: Time) -> Vec<Again> {
     let failing = open.iter().filter(|open| open.tries > 0).take(20);
     let again = |open: &Open| Again {
         what: Shown::line(&open.action.key(), NAME),
+        why: Shown::line(open.fault.as_deref().unwrap_or_default(), 300),
         tries: open.tries,
         due: Moment::new(open.due_at, now),
     };
