@@ -18,7 +18,7 @@ use crate::core::bundle;
 use crate::core::command::TestOptions;
 use crate::core::event::{Ask, Event};
 use crate::core::extra;
-use crate::core::id::RunId;
+use crate::core::id::{AttemptId, RunId};
 use crate::core::neutral;
 use crate::core::report::{extra_status, headline};
 use crate::core::result::{Document, Origin};
@@ -57,6 +57,9 @@ pub struct RunHere {
     /// Ignore results that could be reused.
     #[arg(long)]
     full: bool,
+    /// Begin with nothing of earlier runs, and leave nothing to later ones: no environment, no result.
+    #[arg(long)]
+    forget: bool,
     /// Where result.json, logs and artifacts go.
     #[arg(long, default_value = "docent-result")]
     output: PathBuf,
@@ -78,6 +81,7 @@ impl RunHere {
             test: Vec::new(),
             spec: Some(name.to_owned()),
             full: false,
+            forget: false,
             output: output.to_owned(),
             executor: executor.to_owned(),
         }
@@ -137,29 +141,43 @@ pub async fn run(named: Option<&Path>, arguments: &RunHere) -> Result<ExitCode, 
     sweep(&config.state_dir, config.socket.as_deref(), &shelf).await;
     let kind = kind_of(&arguments.executor, config.executor);
     let socket = config.socket.as_deref();
-    let (home, instance) = (scratch.path(), scratch.instance());
+    let memory = if arguments.forget { None } else { Scratch::memory(&config.state_dir)? };
+    if memory.is_none() && !arguments.forget {
+        println!("another run is under way: this one starts from nothing, and nothing of it is remembered");
+    }
+    let place = memory.as_ref().unwrap_or(&scratch);
+    let (home, instance) = (place.path(), place.instance());
     let executor = assemble::executor(kind, socket, &config.index_hosts, home, instance, &shelf).await?;
-    let store = Store::in_memory()?;
+    let store = match &memory {
+        Some(memory) => Store::open(&memory.path().join("docent.db"))?,
+        None => Store::in_memory()?,
+    };
     // Forges have no part in this: what they say does not change what runs here.
     let local = Config {
         forges: Vec::new(),
         repositories: Vec::new(),
-        // Nobody comes after this run.
-        environments: 0,
-        state_dir: scratch.path().to_owned(),
+        // Where nothing is remembered, nobody comes after this run.
+        environments: if memory.is_some() { config.environments } else { 0 },
+        state_dir: home.to_owned(),
         ..config
     };
     let executor = Awaited::here(executor);
-    let parts = assemble::parts(&local, store.clone(), shelf, executor, scratch.instance()).await?;
+    let parts = assemble::parts(&local, store.clone(), shelf, executor, instance).await?;
     let files = parts.files.clone();
     let daemon = Daemon::new(parts);
+    // What was killed is not gone on with: its place is needed, and nobody waits for it.
+    for run in store.open_runs().await? {
+        daemon.step(Event::OperatorAsked { ask: Ask::Cancel { run: run.id } }, None).await?;
+    }
     let stop = CancellationToken::new();
     let running = {
         let (daemon, stop) = (daemon.clone(), stop.clone());
         tokio::spawn(async move { daemon.run(stop).await })
     };
     daemon.step(Event::OperatorAsked { ask: Ask::Run { request: Box::new(request) } }, None).await?;
-    let run = follow(&daemon, &store, &files).await?;
+    let asked = store.latest_runs(1, None).await?.first().map(|run| run.id);
+    let asked = asked.ok_or_else(|| Trouble::Machinery(anyhow::anyhow!("the run is not on record")))?;
+    let run = follow(&daemon, &store, &files, asked).await?;
     stop.cancel();
     running.await??;
     save(&run, &files, &arguments.output)?;
@@ -235,7 +253,12 @@ pub(super) fn asked(arguments: &RunHere) -> Request {
 }
 
 /// Shows what the run is doing until it has ended; the first interrupt cancels it.
-async fn follow(daemon: &super::serve::AnyDaemon, store: &Store, files: &Files) -> Result<Run, Trouble> {
+async fn follow(
+    daemon: &super::serve::AnyDaemon,
+    store: &Store,
+    files: &Files,
+    asked: RunId,
+) -> Result<Run, Trouble> {
     let bar = ProgressBar::new_spinner();
     if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed} {wide_msg}") {
         bar.set_style(style);
@@ -248,7 +271,7 @@ async fn follow(daemon: &super::serve::AnyDaemon, store: &Store, files: &Files) 
     let mut interrupted = false;
     let mut lines = Lines::default();
     loop {
-        let Some(run) = store.run(RunId(1)).await? else {
+        let Some(run) = store.run(asked).await? else {
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
@@ -272,7 +295,7 @@ async fn follow(daemon: &super::serve::AnyDaemon, store: &Store, files: &Files) 
             () = tokio::time::sleep(Duration::from_millis(150)) => {}
             () = &mut interrupt, if !interrupted => {
                 interrupted = true;
-                daemon.step(Event::OperatorAsked { ask: Ask::Cancel { run: RunId(1) } }, None).await?;
+                daemon.step(Event::OperatorAsked { ask: Ask::Cancel { run: asked } }, None).await?;
             }
         }
     }
@@ -302,9 +325,10 @@ impl Lines {
     }
 }
 
-/// Writes result.json, and copies logs and artifacts beside it.
+/// Writes result.json, and copies logs and artifacts beside it, in the place of those of an earlier run.
 fn save(run: &Run, files: &Files, output: &Path) -> Result<(), Trouble> {
     std::fs::create_dir_all(output)?;
+    clear(output)?;
     let origin =
         Origin { docent: env!("CARGO_PKG_VERSION"), bundle: Some(bundle::NAME), ..Origin::default() };
     let document = serde_json::to_string_pretty(&Document::of(run, origin))?;
@@ -319,6 +343,21 @@ fn save(run: &Run, files: &Files, output: &Path) -> Result<(), Trouble> {
         let folder = output.join(attempt.id.to_string());
         for kept in attempt.log.iter().chain(&attempt.artifacts) {
             copy(files, kept, &folder)?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes the folders of an earlier run's attempts; nothing where there was no such run.
+fn clear(output: &Path) -> std::io::Result<()> {
+    if !output.join("result.json").is_file() {
+        return Ok(());
+    }
+    for entry in std::fs::read_dir(output)? {
+        let entry = entry?;
+        let is_of_attempt = entry.file_name().to_str().is_some_and(|name| name.parse::<AttemptId>().is_ok());
+        if is_of_attempt && entry.file_type()?.is_dir() {
+            std::fs::remove_dir_all(entry.path())?;
         }
     }
     Ok(())

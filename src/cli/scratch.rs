@@ -1,5 +1,5 @@
-//! The state of one `docent run` or `docent demo`: a folder that goes with its process, and is put away by the next one if
-//! that process was killed.
+//! The state of `docent run` and `docent demo`: a folder that goes with its process, and is put away by the next one if that
+//! process was killed. What runs remember for the next one is in a folder that stays, which one run at a time may have.
 
 use std::fs::File;
 use std::os::unix::fs::PermissionsExt;
@@ -14,6 +14,9 @@ use crate::executor::{Executor, ExecutorError};
 use crate::recipes::Shelf;
 
 const PREFIX: &str = "run-";
+/// The folder that stays, and the file in it that has the instance.
+const MEMORY: &str = "here";
+const INSTANCE: &str = "instance";
 /// Held by the process as long as it lives.
 const ALIVE: &str = "alive";
 
@@ -22,6 +25,7 @@ const ALIVE: &str = "alive";
 pub struct Scratch {
     folder: PathBuf,
     instance: String,
+    stays: bool,
     _alive: Flock<File>,
 }
 
@@ -36,12 +40,25 @@ impl Scratch {
         std::fs::create_dir(&unfinished)?;
         let alive = hold(&unfinished)?
             .ok_or_else(|| Trouble::Machinery(anyhow::anyhow!("{} is held", unfinished.display())))?;
-        // Sandboxes of root run as nobody, who must be able to pass.
-        std::fs::set_permissions(&unfinished, std::fs::Permissions::from_mode(0o711))?;
-        std::os::unix::fs::symlink(home.join("images"), unfinished.join("images"))?;
+        open_to_sandboxes(&unfinished, &home)?;
         let folder = home.join(format!("{PREFIX}{instance}"));
         std::fs::rename(&unfinished, &folder)?;
-        Ok(Self { folder, instance, _alive: alive })
+        Ok(Self { folder, instance, stays: false, _alive: alive })
+    }
+
+    /// The one that stays; none while another run has it.
+    pub fn memory(home: &Path) -> Result<Option<Self>, Trouble> {
+        let folder = home.join(MEMORY);
+        std::fs::create_dir_all(&folder)?;
+        std::fs::create_dir_all(home.join("images"))?;
+        let (home, folder) = (std::fs::canonicalize(home)?, std::fs::canonicalize(folder)?);
+        let Some(alive) = hold(&folder)? else { return Ok(None) };
+        open_to_sandboxes(&folder, &home)?;
+        let file = folder.join(INSTANCE);
+        let known = std::fs::read_to_string(&file).ok().filter(|known| is_instance(known));
+        let instance = known.unwrap_or_else(random_id);
+        std::fs::write(file, &instance)?;
+        Ok(Some(Self { folder, instance, stays: true, _alive: alive }))
     }
 
     /// The folder.
@@ -55,8 +72,25 @@ impl Scratch {
     }
 }
 
+/// Sandboxes of root run as nobody, who must be able to pass, and to reach everybody's images.
+fn open_to_sandboxes(folder: &Path, home: &Path) -> std::io::Result<()> {
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o711))?;
+    match std::os::unix::fs::symlink(home.join("images"), folder.join("images")) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// It becomes a part of the names of containers and folders.
+fn is_instance(text: &str) -> bool {
+    !text.is_empty() && text.len() <= 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 impl Drop for Scratch {
     fn drop(&mut self) {
+        if self.stays {
+            return;
+        }
         if let Err(error) = std::fs::remove_dir_all(&self.folder) {
             tracing::warn!(%error, folder = %self.folder.display(), "could not be put away");
         }

@@ -18,6 +18,7 @@ pub use out::{Out, OutRepository, OutSpi};
 pub use source::SourceFault;
 use source::{Entry, Source};
 pub use value::Value;
+pub(in crate::core) use value::plain_or_quoted;
 
 use crate::core::image_name::{NameError, NameParts, Tag};
 use crate::core::time::Time;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{NaiveDate, NaiveDateTime};
 use serde::{Deserialize, Serialize};
 
-use super::curated::{Out, OutRepository, OutSpi};
+use super::curated::{Out, OutRepository, OutSpi, plain_or_quoted};
 use super::id::Sha;
 use super::run::Run;
 use super::spec::header::Environment;
@@ -50,6 +50,17 @@ pub struct PackageLine {
     pub place: String,
 }
 
+/// What a spec wants of conda channels, as `micromamba` is told.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mamba {
+    /// Names of channels, the first one first.
+    pub channels: Vec<String>,
+    /// Packages, in the order in which the original lists them.
+    pub packages: Vec<PackageLine>,
+    /// The same in words, for images that cannot bring it.
+    pub parts: Vec<String>,
+}
+
 /// How a selected notebook is tested.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NotebookTests {
@@ -89,7 +100,10 @@ pub struct Curation {
     pub environment_vars: BTreeMap<String, String>,
     /// While testing, over the others.
     pub test_environment_vars: BTreeMap<String, String>,
-    /// What the spec wants and plain pip cannot do, in words.
+    /// What the spec wants of conda channels.
+    #[serde(default)]
+    pub mamba: Mamba,
+    /// What the spec wants and no tier can bring, in words.
     pub unsupported: Vec<String>,
     /// Every notebook of the spec.
     pub selections: BTreeMap<String, NotebookTests>,
@@ -124,6 +138,10 @@ impl Curation {
             lines.iter().map(line).collect()
         };
         let packages = &spec.packages;
+        let inline_pip = match &spec.environment {
+            Environment::Inline(inline) => lines(INLINE_PIP, &inline.pip),
+            _ => Vec::new(),
+        };
         let variables = |variables: &[super::spec::Variable]| {
             variables.iter().map(|it| (it.name.text.clone(), it.value.text.clone())).collect()
         };
@@ -137,6 +155,7 @@ impl Curation {
             repositories,
             requirements: requirements(selected),
             packages: [
+                inline_pip,
                 lines("common_pip_packages", &packages.common_pip),
                 lines("extra_pip_packages", &packages.extra_pip),
             ]
@@ -144,7 +163,8 @@ impl Curation {
             overrides: lines("override_pip_versions", &packages.override_pip),
             environment_vars: variables(&spec.environment_vars),
             test_environment_vars: variables(&spec.test_environment_vars),
-            unsupported: unsupported(spec),
+            mamba: mamba(spec, &lines),
+            unsupported: unsupported(spec).into_iter().collect(),
             selections: selections(selected),
             found: selected
                 .selections
@@ -171,6 +191,14 @@ pub struct Findings {
     pub nb_to_imports: BTreeMap<String, Vec<String>>,
 }
 
+/// Where packages come from unless the spec says otherwise.
+const CHANNEL: &str = "conda-forge";
+/// The lists that packages of channels stand in, and those of an environment in the spec itself.
+const COMMON_MAMBA: &str = "common_mamba_packages";
+const EXTRA_MAMBA: &str = "extra_mamba_packages";
+const INLINE: &str = "dependencies";
+const INLINE_PIP: &str = "dependencies: pip";
+
 /// Packages that the original puts beside those of a spec.
 const TARGET_PACKAGES: [&str; 7] = ["uv", "pip", "ipykernel", "jupyter", "cython", "setuptools", "wheel"];
 
@@ -191,12 +219,15 @@ impl Curation {
             (source.name.clone(), OutRepository { url: source.url.clone(), commit, resolved_ref })
         };
         let kernel_name = self.kernel_name.clone().unwrap_or_default();
-        let python = format!("python={}", self.python_version.as_deref().unwrap_or_default());
+        let of_list = |name: &str| -> Vec<String> {
+            let of_list = self.mamba.packages.iter().filter(|package| package.list == name);
+            of_list.map(|package| package.line.clone()).collect()
+        };
+        let python = self.python_version.iter().map(|version| format!("python={version}"));
+        let base: Vec<String> = python.chain(of_list(INLINE)).collect();
+        let (common, extra) = (of_list(COMMON_MAMBA), of_list(EXTRA_MAMBA));
         let target: Vec<String> = TARGET_PACKAGES.map(str::to_owned).to_vec();
-        let lines: Vec<String> =
-            std::iter::once(&python).chain(&target).map(|package| format!("  - {package}\n")).collect();
-        let mamba_spec =
-            format!("name: {kernel_name}\nchannels:\n  - conda-forge\ndependencies:\n{}", lines.concat());
+        let mamba_spec = self.mamba_spec(&kernel_name, [&base, &common, &extra, &target]);
         Out {
             repositories: self.repositories.iter().map(repository).collect(),
             spi: Some(OutSpi { repo: self.spi.0.clone(), reference: self.spi.1.clone() }),
@@ -205,9 +236,9 @@ impl Curation {
             kernel_name,
             mamba_spec,
             mamba_package_map: vec![
-                ("base_mamba_deps".to_owned(), vec![python]),
-                ("common_mamba_packages".to_owned(), Vec::new()),
-                ("extra_mamba_packages".to_owned(), Vec::new()),
+                ("base_mamba_deps".to_owned(), base),
+                (COMMON_MAMBA.to_owned(), common),
+                (EXTRA_MAMBA.to_owned(), extra),
                 ("spi_mamba_packages".to_owned(), Vec::new()),
                 ("wrangler_target_packages".to_owned(), target),
             ],
@@ -215,6 +246,14 @@ impl Curation {
             pip_compiler_output: findings.pip_compiler_output,
             data: None,
         }
+    }
+
+    /// The environment file that the original makes the environment from.
+    fn mamba_spec(&self, name: &str, packages: [&Vec<String>; 4]) -> String {
+        let item = |line: &String| format!("  - {}\n", plain_or_quoted(line));
+        let channels: String = self.mamba.channels.iter().map(item).collect();
+        let packages: String = packages.into_iter().flatten().map(item).collect();
+        format!("name: {name}\nchannels:\n{channels}dependencies:\n{packages}")
     }
 }
 
@@ -249,29 +288,38 @@ fn selections(selected: &Selected) -> BTreeMap<String, NotebookTests> {
     selected.tests.iter().map(tests).collect()
 }
 
-/// Parts that only conda or mamba can bring.
-fn unsupported(spec: &Spec) -> Vec<String> {
+fn mamba(spec: &Spec, lines: &impl Fn(&str, &[Written]) -> Vec<PackageLine>) -> Mamba {
     let count = |name: &str, lines: &[Written]| {
         let many = if lines.len() == 1 { "1 line".to_owned() } else { format!("{} lines", lines.len()) };
         (!lines.is_empty()).then(|| format!("mamba packages: {name} ({many})"))
     };
-    let environment = match &spec.environment {
-        Environment::Python { .. } => None,
-        Environment::Inline(inline) => {
-            Some(format!("a mamba environment in the spec itself: {}", inline.name.text))
+    let packages = &spec.packages;
+    let mut mamba = Mamba {
+        channels: vec![CHANNEL.to_owned()],
+        packages: [lines(COMMON_MAMBA, &packages.common_mamba), lines(EXTRA_MAMBA, &packages.extra_mamba)]
+            .concat(),
+        parts: [count(COMMON_MAMBA, &packages.common_mamba), count(EXTRA_MAMBA, &packages.extra_mamba)]
+            .into_iter()
+            .flatten()
+            .collect(),
+    };
+    if let Environment::Inline(inline) = &spec.environment {
+        if !inline.channels.is_empty() {
+            mamba.channels = inline.channels.iter().map(|channel| channel.text.clone()).collect();
         }
+        mamba.packages.splice(0..0, lines(INLINE, &inline.dependencies));
+        mamba.parts.insert(0, format!("a mamba environment in the spec itself: {}", inline.name.text));
+    }
+    mamba
+}
+
+/// An environment that docent does not read.
+fn unsupported(spec: &Spec) -> Option<String> {
+    match &spec.environment {
+        Environment::Python { .. } | Environment::Inline(_) => None,
         Environment::Uri(uri) => Some(format!("a mamba environment from {}", uri.text)),
         Environment::File { repository, path } => {
             Some(format!("a mamba environment from {} of {}", path.text, repository.text))
         }
-    };
-    let packages = &spec.packages;
-    [
-        environment,
-        count("common_mamba_packages", &packages.common_mamba),
-        count("extra_mamba_packages", &packages.extra_mamba),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+    }
 }

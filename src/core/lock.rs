@@ -16,6 +16,8 @@ const MOST: usize = 500;
 const MOST_PACKAGES: usize = 20_000;
 /// Characters of a name or a version.
 const LONGEST: usize = 200;
+/// Stands behind the name of what comes from a conda channel: pip may bring a package of the same name.
+const OF_CHANNEL: &str = " (conda)";
 
 /// Which lock came before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,7 +77,13 @@ impl LockChanges {
 
 /// What has changed from one lock to the next.
 pub fn compare(before: &str, after: &str, since: Since) -> LockChanges {
-    let (before, after) = (packages(before), packages(after));
+    let (mut before, mut after) = (packages(before), packages(after));
+    // The spec keeps only what pip was told.
+    if since == Since::Spec {
+        for packages in [&mut before, &mut after] {
+            packages.retain(|name, _| !name.ends_with(OF_CHANNEL));
+        }
+    }
     let package =
         |(name, version): (&String, &String)| Package { name: name.clone(), version: version.clone() };
     let mut added: Vec<Package> =
@@ -133,9 +141,12 @@ fn packages(lock: &str) -> BTreeMap<String, String> {
     packages.into_iter().map(|(name, versions)| (name, cut(&joined(versions)))).collect()
 }
 
-/// `name[extra]==version ; marker \`, or `name @ address`.
+/// `name[extra]==version ; marker \`, `name @ address`, or a remark that names a package of a conda channel.
 fn package(line: &str) -> Option<(String, &str)> {
     let line = line.trim();
+    if let Some(told) = line.strip_prefix("# conda ") {
+        return of_channel(told);
+    }
     let end = line.find(|c: char| !(c.is_ascii_alphanumeric() || "-_.".contains(c)))?;
     let (name, mut rest) = line.split_at(end);
     if name.is_empty() || name.starts_with(['-', '_', '.']) {
@@ -151,6 +162,14 @@ fn package(line: &str) -> Option<(String, &str)> {
         _ => return None,
     };
     (!version.is_empty()).then(|| (normal(name), version))
+}
+
+/// `linux-64 https://host/channel/linux-64/name-version-build.conda#checksum …`.
+fn of_channel(told: &str) -> Option<(String, &str)> {
+    let address = told.split(' ').nth(1)?.split('#').next()?;
+    let mut parts = address.rsplit('/').next()?.rsplitn(3, '-');
+    let (_, version, name) = (parts.next()?, parts.next()?, parts.next()?);
+    (!name.is_empty() && !version.is_empty()).then(|| (cut(name) + OF_CHANNEL, version))
 }
 
 /// A name as the index has it: `Zope.Interface` is `zope-interface`.
@@ -197,6 +216,12 @@ mod tests {
             ("-e git+https://example.org/a", None),
             ("--hash=sha256:aa", None),
             ("# a==1", None),
+            (
+                "# conda linux-64 https://h/c/linux-64/lib-greet-1.0-h1_0.conda#aa sha256=bb",
+                Some(("lib-greet (conda)", "1.0")),
+            ),
+            ("# conda linux-64 https://h/c/linux-64/x.conda#aa", None),
+            ("# conda", None),
             ("a>=1", None),
             ("a", None),
             ("a==", None),
@@ -208,6 +233,17 @@ mod tests {
             let found = package(line);
             assert_eq!(found.as_ref().map(|(name, version)| (name.as_str(), *version)), expected, "{line}");
         }
+    }
+
+    #[test]
+    fn packages_of_channels_are_compared_with_those_of_a_run_only() {
+        let lock = |version: &str| {
+            format!("# conda noarch https://h/c/noarch/proj-{version}-0.conda#aa sha256=bb\nproj==3\n")
+        };
+        let since = Since::Run { run: RunId(3) };
+        let moved = Moved { name: "proj (conda)".into(), before: "1".into(), after: "2".into() };
+        assert_eq!(compare(&lock("1"), &lock("2"), since).changed, [moved]);
+        assert_eq!(compare("proj==3\n", &lock("2"), Since::Spec).count(), 0, "a spec has no such lines");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! From a run to a workspace and a plan: fetch the commit, look at it, decide what to run. Nothing of it is executed here.
 
 use std::collections::BTreeMap;
-use std::io::BufRead;
+use std::io::{BufRead, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +16,7 @@ use crate::core::bundle;
 use crate::core::event::{Event, Fault};
 use crate::core::id::{Line, RepositoryId, RunId};
 use crate::core::notebook;
+use crate::core::result::SCHEMA;
 use crate::core::reuse::{self, Prints};
 use crate::core::run::{Phase, RecipeUse, Run};
 use crate::core::select;
@@ -215,7 +216,8 @@ fn print_of(entry: &walkdir::DirEntry, relative: &Path, into: &mut Sha256) -> st
     Ok(())
 }
 
-/// Copies a local folder as it is, but for `.git` and for docent's own state; links stay links.
+/// Copies a local folder as it is, but for `.git`, for docent's own state, and for what earlier runs have left in it; links stay
+/// links.
 pub(super) fn copy(from: &Path, into: &Path, state: &Path) -> Result<(), Fault> {
     let failed = |path: &Path, error: &dyn std::fmt::Display| ours(format!("{}: {error}", path.display()));
     if into.exists() {
@@ -223,7 +225,10 @@ pub(super) fn copy(from: &Path, into: &Path, state: &Path) -> Result<(), Fault> 
     }
     let partial = into.with_extension("partial");
     let _ = std::fs::remove_dir_all(&partial);
-    let is_theirs = |entry: &walkdir::DirEntry| entry.file_name() != ".git" && entry.path() != state;
+    let is_theirs = |entry: &walkdir::DirEntry| {
+        let is_own = entry.path() == state || (entry.depth() > 0 && has_results(entry.path()));
+        entry.file_name() != ".git" && !is_own
+    };
     let walk = walkdir::WalkDir::new(from).into_iter().filter_entry(is_theirs);
     for entry in walk {
         let entry = entry.map_err(|error| failed(from, &error))?;
@@ -241,6 +246,14 @@ pub(super) fn copy(from: &Path, into: &Path, state: &Path) -> Result<(), Fault> 
         done.map_err(|error| failed(entry.path(), &error))?;
     }
     std::fs::rename(&partial, into).map_err(|error| failed(into, &error))
+}
+
+/// Whether this is a folder that `docent run` has left its results in: the notebooks there are copies that were executed.
+fn has_results(folder: &Path) -> bool {
+    let mut head = [0; 256];
+    let read = std::fs::File::open(folder.join("result.json")).and_then(|mut file| file.read(&mut head));
+    let schema = format!("\"schema\": \"{SCHEMA}\"");
+    read.is_ok_and(|length| String::from_utf8_lossy(head.get(..length).unwrap_or_default()).contains(&schema))
 }
 
 pub(super) fn authors(text: impl Into<String>) -> Fault {

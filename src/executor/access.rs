@@ -18,13 +18,15 @@ const CERTIFICATE_VARIABLES: [&str; 6] = [
 ];
 
 /// Variables that are passed on where they are set. No other variable of docent's ever is.
-const ADDRESSES: [&str; 14] = [
+const ADDRESSES: [&str; 16] = [
     "PIP_INDEX_URL",
     "PIP_EXTRA_INDEX_URL",
     "UV_INDEX",
     "UV_INDEX_URL",
     "UV_DEFAULT_INDEX",
     "UV_EXTRA_INDEX_URL",
+    "CONDA_CHANNEL_ALIAS",
+    "MAMBA_CHANNEL_ALIAS",
     "http_proxy",
     "https_proxy",
     "all_proxy",

@@ -38,11 +38,11 @@ pub struct RepositoryCursor {
     /// When it was last read whole (the slow lane), by the forge's clock.
     pub reconciled_at: Option<Time>,
     /// Where its watched branches were; none: there was no such branch.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub branches: BTreeMap<String, Option<Sha>>,
     /// Something of it cannot be read, poll after poll; none: it can.
-    #[serde(default)]
-    pub unreadable: Option<Unreadable>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unreadable: Option<Box<Unreadable>>,
 }
 
 /// What the forge keeps answering about one repository in a way that is of no use. What changes in it meanwhile is read all

@@ -25,7 +25,7 @@ pub struct Round {
     /// Where the watched branches are, by number of the repository: as the cursor has it, and what this poll found.
     branches: BTreeMap<u64, BTreeMap<String, Option<Sha>>>,
     /// What was unreadable before this poll, by number of the repository.
-    unreadable: BTreeMap<u64, Unreadable>,
+    unreadable: BTreeMap<u64, Box<Unreadable>>,
 }
 
 impl Round {
@@ -116,12 +116,12 @@ impl Round {
                 }
                 (_, Some(before)) if before.polls_to_skip > 0 => {
                     still.push((*number, before.error.clone()));
-                    Some(Unreadable { polls_to_skip: before.polls_to_skip - 1, ..before })
+                    Some(Box::new(Unreadable { polls_to_skip: before.polls_to_skip - 1, ..*before }))
                 }
                 (Some(error), before) => {
                     let times = before.map_or(0, |before| before.times).saturating_add(1);
                     let polls_to_skip = backoff::polls_to_skip(times);
-                    Some(Unreadable { error: (*error).clone(), times, polls_to_skip })
+                    Some(Box::new(Unreadable { error: (*error).clone(), times, polls_to_skip }))
                 }
                 (None, _) => None,
             };

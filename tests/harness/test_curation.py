@@ -124,7 +124,7 @@ class Resolving(Indexed):
         self.assertEqual(self.step("resolve", curation, settings={"any_python_patch": True})[1]["class"], "passed")
 
     def test_parts_without_micromamba_are_named(self):
-        code, test, _ = self.curate({A: "six\n"}, unsupported=["mamba packages: extra_mamba_packages (3 lines)"])
+        code, test, _ = self.curate({A: "six\n"}, mamba={"parts": ["mamba packages: extra_mamba_packages (3 lines)"]})
         self.assertEqual((code, test["outcome"], test["class"]), (0, "errored", "unsupported_parts"))
         self.assertIn("no micromamba, for: mamba packages: extra_mamba_packages (3 lines)", test["message"])
 

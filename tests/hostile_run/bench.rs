@@ -122,6 +122,30 @@ impl Bench {
         more: &[&str],
         variables: &[(&str, &str)],
     ) -> Running {
+        self.begin(repo, recipe, tier, settings, &[&["--forget"], more].concat(), variables)
+    }
+
+    /// Begins a run that finds what earlier ones have left, and leaves the same to later ones.
+    pub fn start_remembering(
+        &self,
+        repo: &Path,
+        recipe: &str,
+        tier: &str,
+        settings: &str,
+        more: &[&str],
+    ) -> Running {
+        self.begin(repo, recipe, tier, settings, more, &[])
+    }
+
+    fn begin(
+        &self,
+        repo: &Path,
+        recipe: &str,
+        tier: &str,
+        settings: &str,
+        more: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Running {
         let name = format!("{recipe}-{}", fs::read_dir(self.scratch.path()).unwrap().count());
         let file = self.path(&format!("{name}.toml"));
         let config = format!(

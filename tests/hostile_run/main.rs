@@ -9,6 +9,7 @@ mod extra;
 mod hostile;
 mod killed;
 mod notebooks;
+mod remembering;
 mod report;
 mod tiers;
 mod unsolvable;
@@ -51,6 +52,11 @@ fn a_spec_is_curated_in_containers() {
 #[test]
 fn a_spec_is_curated_in_sandboxes() {
     curating::a_spec_becomes_a_curated_spec("sandbox", !has_engine());
+}
+
+#[test]
+fn a_second_run_makes_only_what_has_changed() {
+    remembering::only_what_has_changed_is_made_again(if has_engine() { "container" } else { "sandbox" });
 }
 
 #[test]

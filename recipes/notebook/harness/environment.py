@@ -7,7 +7,7 @@ import platform
 import shutil
 import sys
 
-from docent import contract, gate, locks
+from docent import contract, gate, locks, mamba
 from docent.requirements import Requirements
 from docent.results import Results, to_json, write
 from docent.uv import Ended, Uv, check
@@ -19,12 +19,23 @@ def identity(lock: locks.Lock) -> dict:
             "place": str(contract.VENV)}
 
 
-def install(plan: contract.Plan, lock: locks.Lock) -> dict:
-    """Makes the environment and answers with what is in it."""
+def begin(plan: contract.Plan, lock: locks.Lock, uv: Uv, wanted: Requirements) -> dict:
+    """Makes an environment with a Python and what conda channels bring, and answers with what packages of these tell whoever uses
+    it."""
+    if not lock.of_channels:
+        check(uv("venv", "--quiet", "--python", sys.executable, contract.VENV), wanted, "making the environment")
+        return {}
+    channels = mamba.Mamba(plan, uv)
+    channels.make(lock.of_channels, contract.VENV)
+    return channels.told(contract.VENV)
+
+
+def install(plan: contract.Plan, lock: locks.Lock) -> tuple:
+    """Makes the environment and answers with what is in it, and with its variables."""
     contract.ENVIRONMENT.unlink(missing_ok=True)
     shutil.rmtree(contract.VENV, ignore_errors=True)
     uv, wanted = Uv(plan), Requirements.of_plan(plan)
-    check(uv("venv", "--quiet", "--python", sys.executable, contract.VENV), wanted, "making the environment")
+    variables = begin(plan, lock, uv, wanted)
     python = contract.VENV / "bin" / "python"
     for lines, more in ((lock.hashed, ["--require-hashes"]), (lock.commits, [])):
         if lines:
@@ -34,7 +45,8 @@ def install(plan: contract.Plan, lock: locks.Lock) -> dict:
             check(done, wanted, "installing")
     done = uv("pip", "list", "--quiet", "--format", "json", "--python", python)
     check(done, wanted, "listing")
-    return {package["name"]: package["version"] for package in json.loads(done.stdout)}
+    listed = {package["name"]: package["version"] for package in json.loads(done.stdout)}
+    return {**mamba.versions(lock.of_channels), **listed}, variables
 
 
 def build(plan: contract.Plan, results: Results) -> str:
@@ -42,16 +54,20 @@ def build(plan: contract.Plan, results: Results) -> str:
     if cannot:
         raise Ended("errored", cannot[0], cannot[1])
     lock = locks.read(locks.handed())
+    if gate.wants_mamba(plan) and not lock.of_channels:
+        raise Ended("errored", "machinery", "the lock has no packages of conda channels, which the spec asks for")
     known = contract.environment()
     if known and {**known, **identity(lock)} == known and (contract.VENV / "bin" / "python").exists():
         results.environment = known
         return f"already built: {len(known.get('packages') or {})} packages, {known.get('bytes', 0) >> 20} MiB"
     try:
-        packages = install(plan, lock)
+        packages, variables = install(plan, lock)
     except BaseException:
         shutil.rmtree(contract.VENV, ignore_errors=True)
         raise
     results.environment = {**identity(lock), "packages": packages, "bytes": gate.size(contract.VENV)}
+    if variables:
+        results.environment["variables"] = variables
     write(contract.ENVIRONMENT, to_json(results.environment))
     return f"{len(packages)} packages installed, {results.environment['bytes'] >> 20} MiB"
 

@@ -165,7 +165,7 @@ def main() -> int:
         folders.setdefault(os.path.dirname(name), []).append((name, found.imports))
     write(contract.OUT / "artifacts" / "nb_to_imports.json", to_json(names, indent=1))
     results.add_all(bad)
-    variables = plan.curation.variables({**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "MPLBACKEND": "agg"})
+    variables = plan.curation.variables({**os.environ, **contract.told(), "PYTHONDONTWRITEBYTECODE": "1", "MPLBACKEND": "agg"})
     for folder, books in folders.items():
         begun = time.monotonic()
         wants = list(dict.fromkeys(want.key for _, found in books for want in found))

@@ -3,7 +3,7 @@
 It writes the lock and nothing else. With `environment` one of two tiers with a network (package indexes), in which code
 of packages may run before the notebooks do: that of source distributions being built. Nothing of the repository is executed.
 """
-from docent import contract, gate, locks
+from docent import contract, gate, locks, mamba, text
 from docent.conflict import Search
 from docent.requirements import Requirements
 from docent.results import Results, to_json, write
@@ -26,14 +26,25 @@ def resolution(plan: contract.Plan, wanted: Requirements, lock: locks.Lock, pyth
     }
 
 
-def resolved(plan: contract.Plan, uv: Uv, wanted: Requirements, python: str):
+def of_channels(plan: contract.Plan, uv: Uv) -> list:
+    """What the spec takes from conda channels. From then on it is resolved for the Python among it."""
+    if not gate.wants_mamba(plan):
+        return []
+    channels = ", ".join(text.line(name, 80) for name in plan.curation.mamba_channels)
+    print(f"solving {len(plan.curation.mamba_packages)} lines of conda packages with micromamba, from {channels}", flush=True)
+    made = mamba.Mamba(plan, uv).solve()
+    uv.python = made / "bin" / "python"
+    return mamba.packages_of(made)
+
+
+def resolved(plan: contract.Plan, uv: Uv, wanted: Requirements, python: str, channels: list):
     """The lock as it comes out now."""
     files = len(plan.curation.requirements if plan.curation.is_given else plan.requirements)
     before = locks.before(plan)
     sticky = f", keeping to {len(locks.pins(before))} versions of the lock before" if before else ""
     print(f"resolving {files} requirement files, {len(wanted.lines)} lines, for Python {python}{sticky}", flush=True)
     try:
-        return locks.lock(uv, wanted, python, before)
+        return locks.lock(uv, wanted, python, before, channels)
     except Ended as ended:
         if ended.kind != "unsolvable":
             raise
@@ -51,7 +62,10 @@ def resolve(plan: contract.Plan, results: Results) -> str:
         print("taking the lock of the run that is repeated", flush=True)
         lock, annotated = locks.given()
     else:
-        lock, annotated = resolved(plan, uv, wanted, python)
+        channels = of_channels(plan, uv)
+        if not plan.curation.python_version and channels:
+            python = ".".join(mamba.versions(channels)["python"].split(".")[:2])
+        lock, annotated = resolved(plan, uv, wanted, python, channels)
     locks.keep(lock, _ARTIFACTS / "requirements.lock")
     write(_ARTIFACTS / "pip_compiler_output.txt", annotated.encode())
     write(_ARTIFACTS / "resolution.json", to_json(resolution(plan, wanted, lock, python), indent=1))

@@ -133,7 +133,7 @@ fn is_plain(text: &str) -> bool {
 }
 
 /// A short text as it stands in a line.
-pub(super) fn plain_or_quoted(text: &str) -> String {
+pub(in crate::core) fn plain_or_quoted(text: &str) -> String {
     match style_of(text) {
         Style::Plain => text.to_owned(),
         _ => format!("'{}'", text.replace('\'', "''")),

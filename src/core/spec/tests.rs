@@ -1,6 +1,7 @@
 //! Specs as people write them, broken ones with every mistake at its place, and what they select.
 
 mod broken;
+mod channels;
 mod meaning;
 mod overrides;
 mod patterns;

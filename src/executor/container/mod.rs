@@ -293,12 +293,9 @@ impl Container {
 
     async fn scale_of(&self, volumes: Vec<String>, image: &str) -> Scale {
         if self.engine.is_local && self.settings.may_read_volumes {
-            let mut directories = Vec::new();
-            for volume in &volumes {
-                if let Ok(volume) = self.engine.docker.inspect_volume(volume).await {
-                    directories.push(PathBuf::from(volume.mountpoint));
-                }
-            }
+            let looks = volumes.iter().map(|volume| self.engine.docker.inspect_volume(volume));
+            let found = futures_util::future::join_all(looks).await.into_iter().flatten();
+            let directories: Vec<PathBuf> = found.map(|volume| PathBuf::from(volume.mountpoint)).collect();
             if directories.len() == volumes.len()
                 && directories.iter().all(|path| std::fs::read_dir(path).is_ok())
             {

@@ -130,11 +130,11 @@ fn place_of(text: &str) -> Option<(String, u16)> {
     Some((normal(url.host_str()?), url.port_or_known_default()?))
 }
 
-/// The hosts that variables name as indexes, as tools read them.
+/// The hosts that variables name as indexes or channels, as tools read them.
 pub fn hosts_of(variables: &std::collections::BTreeMap<String, String>) -> Vec<IndexHost> {
     let mut hosts: Vec<IndexHost> = variables
         .iter()
-        .filter(|(name, _)| name.contains("INDEX"))
+        .filter(|(name, _)| name.contains("INDEX") || name.contains("CHANNEL"))
         .flat_map(|(_, text)| text.split_whitespace())
         // `name=https://…` is how one tool writes a named index.
         .filter_map(|word| word.find("http").and_then(|at| word.get(at..)))

@@ -116,6 +116,13 @@ def use_environment():
     os.execv(python, [str(python), *sys.argv])
 
 
+def told() -> dict:
+    """Variables that packages of the run's environment set for whoever uses it."""
+    variables = environment().get("variables")
+    variables = variables if isinstance(variables, dict) else {}
+    return {str(name): str(value) for name, value in variables.items()}
+
+
 def environment() -> dict:
     """What the tier `environment` noted about the environment, for every later report."""
     try:

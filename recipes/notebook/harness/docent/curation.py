@@ -22,6 +22,10 @@ class Curation:
         self.packages = list(document.get("packages") or [])
         self.overrides = list(document.get("overrides") or [])
         self.unsupported = _texts(document.get("unsupported"))
+        mamba = document.get("mamba") or {}
+        self.mamba_channels = _texts(mamba.get("channels")) or ["conda-forge"]
+        self.mamba_packages = list(mamba.get("packages") or [])
+        self.mamba_parts = _texts(mamba.get("parts"))
         self.selections = dict(document.get("selections") or {})
         self._variables = [document.get(name) or {} for name in ("environment_vars", "test_environment_vars")]
 

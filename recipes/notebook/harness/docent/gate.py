@@ -8,7 +8,7 @@ import shutil
 import time
 from typing import Callable, Optional
 
-from . import contract, text
+from . import contract, mamba, text
 from .requirements import Refused
 from .results import Results, result
 from .uv import Ended
@@ -26,15 +26,26 @@ def python_of(plan: contract.Plan) -> str:
 def unverified(plan: contract.Plan) -> Optional[tuple]:
     """What this image cannot do, as class and words; None if it can do all that the spec asks for."""
     why, kind = [], "unsupported_parts"
+    if is_other_python(plan) and not mamba.is_here():
+        kind, wanted = "other_python", text.line(plan.curation.python_version, 20)
+        why.append(f"the spec wants Python {wanted}, the image has {platform.python_version()}")
+    for lacks, parts in (("docent does not read them", plan.curation.unsupported),
+                         ("the image has no micromamba", [] if mamba.is_here() else plan.curation.mamba_parts)):
+        if parts:
+            why.append(f"{lacks}, for: {'; '.join(text.line(part, 80) for part in parts)}")
+    return (kind, "not verified: " + "; ".join(why)) if why else None
+
+
+def is_other_python(plan: contract.Plan) -> bool:
+    """The spec wants another Python than the image has."""
     wanted, here = plan.curation.python_version, platform.python_version()
     parts = 2 if plan.settings.get("any_python_patch") else 3
-    if wanted and wanted.split(".")[:parts] != here.split(".")[:min(parts, wanted.count(".") + 1)]:
-        kind = "other_python"
-        why.append(f"the spec wants Python {text.line(wanted, 20)}, the image has {here}")
-    if plan.curation.unsupported:
-        lacks = "the recipe does not use micromamba yet" if shutil.which("micromamba") else "the image has no micromamba"
-        why.append(f"{lacks}, for: {'; '.join(text.line(part, 80) for part in plan.curation.unsupported)}")
-    return (kind, "not verified: " + "; ".join(why)) if why else None
+    return bool(wanted) and wanted.split(".")[:parts] != here.split(".")[:min(parts, wanted.count(".") + 1)]
+
+
+def wants_mamba(plan: contract.Plan) -> bool:
+    """The environment begins with packages of conda channels, and this image can bring them."""
+    return mamba.is_here() and (bool(plan.curation.mamba_parts) or is_other_python(plan))
 
 
 def run(results: Results, plan: contract.Plan, work: Callable) -> int:

@@ -4,10 +4,9 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import sys
 from pathlib import Path
 
-from . import contract
+from . import contract, mamba
 from .requirements import Requirements, normal
 from .uv import Ended, Uv, check
 
@@ -28,12 +27,16 @@ class Lock:
         self.digest = hashlib.sha256(content).hexdigest()
         self.hashed: list = []
         self.commits: list = []  # sources at a commit: that is their hash
+        self.of_channels: list = []  # packages of conda channels
         self.packages: dict = {}
         self._read(content.decode("utf-8"))
 
     def _read(self, said: str):
         goes_on = False
         for number, line in enumerate(said.splitlines(), 1):
+            of_channel = mamba.Package.of(line)
+            if of_channel:
+                self.of_channels.append(of_channel)
             if not line.strip() or line.startswith("#"):
                 continue
             if goes_on:
@@ -59,6 +62,7 @@ class Lock:
                 raise ValueError(f"line {number} has no hash")
         if goes_on:
             raise ValueError("it ends in the middle")
+        self.packages = {**mamba.versions(self.of_channels), **self.packages}
 
 
 def read(path: Path) -> Lock:
@@ -112,11 +116,11 @@ def _as_named(file: str) -> str:
 
 def compile_(uv: Uv, question: Question, wanted: Requirements, python: str, *more):
     """Has uv resolve, for every platform."""
-    return uv("pip", "compile", "--quiet", "--universal", "--no-header", "--python", sys.executable, "--python-version", python,
+    return uv("pip", "compile", "--quiet", "--universal", "--no-header", "--python", uv.python, "--python-version", python,
               *(["--prerelease", "allow"] if wanted.allows_previews else []), *more, *question.arguments, folder=question.folder)
 
 
-def lock(uv: Uv, wanted: Requirements, python: str, before: str = ""):
+def lock(uv: Uv, wanted: Requirements, python: str, before: str = "", of_channels=()):
     """Resolves; answers with the lock and the resolver's annotated text. What `before` pins stays where it fits."""
     question = Question(uv.cache / "asked", wanted.lines, wanted.overrides)
     made = uv.cache / "lock"
@@ -129,7 +133,8 @@ def lock(uv: Uv, wanted: Requirements, python: str, before: str = ""):
     # Remarks name files of the repository and would change the digest of an unchanged environment.
     lines = [line for line in annotated.splitlines() if not line.lstrip().startswith("#")]
     try:
-        return Lock(f"# Python {python}\n".encode() + ("\n".join(lines) + "\n").encode()), bare(annotated)
+        head = [f"# Python {python}", *(package.line for package in of_channels)]
+        return Lock(("\n".join([*head, *lines]) + "\n").encode()), bare(annotated)
     except ValueError as error:
         raise Ended("errored", "machinery", f"the resolver's lock cannot be used: {error}") from None
 

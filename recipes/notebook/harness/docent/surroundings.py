@@ -14,7 +14,7 @@ def make(plan: contract.Plan, place: Path, **more) -> dict:
     threads = {name: str(plan.cpus) for name in _THREADS}
     path = f"{contract.VENV / 'bin'}:{os.environ.get('PATH', '/usr/bin:/bin')}"
     variables = plan.curation.variables({
-        **threads, **os.environ, "PATH": path, "VIRTUAL_ENV": str(contract.VENV), "HOME": str(place / "home"),
+        **threads, **os.environ, **contract.told(), "PATH": path, "VIRTUAL_ENV": str(contract.VENV), "HOME": str(place / "home"),
         "TMPDIR": str(place / "tmp"), **more,
     })
     first = f"{contract.VENV / 'bin'}:"

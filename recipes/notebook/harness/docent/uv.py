@@ -4,6 +4,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 import time
 
 from . import contract, text
@@ -29,7 +30,7 @@ class Ended(Exception):
 
 
 class Uv:
-    """The resolver."""
+    """The resolver, and whatever else of the image makes environments."""
 
     def __init__(self, plan: contract.Plan):
         self.end = time.monotonic() + plan.timeout_seconds - min(_MARGIN, plan.timeout_seconds / 10)
@@ -49,16 +50,22 @@ class Uv:
             "UV_COMPILE_BYTECODE_TIMEOUT": "300",
         })
         self.variables = variables
+        self.python = sys.executable  # the one to resolve for
 
     def __call__(self, *arguments, folder=None) -> subprocess.CompletedProcess:
+        return self.run("uv", *arguments, folder=folder)
+
+    def run(self, program: str, *arguments, folder=None, variables=None) -> subprocess.CompletedProcess:
+        """Runs a program of the image within what is left of the tier's time."""
         left = self.end - time.monotonic()
         try:
-            done = subprocess.run(["uv", *map(str, arguments)], cwd=folder or self.cache, env=self.variables, timeout=max(left, 1),
-                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            done = subprocess.run([program, *map(str, arguments)], cwd=folder or self.cache, env=variables or self.variables,
+                                  timeout=max(left, 1), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         except FileNotFoundError:
-            raise Ended("errored", "machinery", "the image has no `uv`") from None
+            raise Ended("errored", "machinery", f"the image has no `{program}`") from None
         except subprocess.TimeoutExpired:
-            raise Ended("timed_out", "timed_out", f"`uv {arguments[0]} {arguments[1]}` reached the tier's time limit") from None
+            what = " ".join(map(str, (program, *arguments[:2])))
+            raise Ended("timed_out", "timed_out", f"`{what}` reached the tier's time limit") from None
         done.stdout = done.stdout.decode("utf-8", "replace")
         done.stderr = text.plain(done.stderr.decode("utf-8", "replace"))
         return done

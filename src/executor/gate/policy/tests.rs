@@ -120,8 +120,12 @@ fn variables_of_indexes_name_hosts() {
         ("PIP_INDEX_URL", "https://index.example.org/simple"),
         ("UV_INDEX", "own=https://a.example.org:8443/x http://b.example.org/y"),
         ("PIP_EXTRA_INDEX_URL", "https://index.example.org/other"),
+        ("CONDA_CHANNEL_ALIAS", "https://channels.example.org/"),
         ("https_proxy", "http://proxy.example.org:3128"),
     ]));
     let shown: Vec<String> = hosts.iter().map(ToString::to_string).collect();
-    assert_eq!(shown, ["a.example.org:8443", "http://b.example.org", "index.example.org"]);
+    assert_eq!(
+        shown,
+        ["a.example.org:8443", "channels.example.org", "http://b.example.org", "index.example.org"]
+    );
 }
