@@ -253,6 +253,18 @@ impl Running {
         instance
     }
 
+    /// Kills it when it has said this.
+    pub fn die_saying(mut self, words: &str) {
+        let end = Instant::now() + Duration::from_secs(120);
+        let said = || fs::read_to_string(&self.said).unwrap_or_default();
+        while !said().contains(words) {
+            assert!(Instant::now() < end, "it does not say {words}: {}", said());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     /// Its end, at most so many seconds from now.
     pub fn wait(mut self, seconds: u64) -> Ran {
         let end = Instant::now() + Duration::from_secs(seconds);

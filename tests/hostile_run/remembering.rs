@@ -33,7 +33,7 @@ pub fn only_what_has_changed_is_made_again(executor: &'static str) {
     let second = run(&[]);
     assert_eq!(reused(&second), [("a.ipynb", true), ("b.ipynb", true)], "{}", second.said);
     assert!(notebooks(&second).iter().all(|test| test["reused_from"] == number));
-    assert!(second.log("environment").contains("already built"), "{}", second.log("environment"));
+    assert_eq!(second.tier("environment")["attempts"], json!([]), "it is there already");
     assert!(!second.output.join("r1-notebooks-1").exists());
 
     notebook(&repo, "b.ipynb", "print('b, changed')");
@@ -43,11 +43,30 @@ pub fn only_what_has_changed_is_made_again(executor: &'static str) {
 
     // One that is killed is not gone on with, and leaves nothing but what the others had left.
     notebook(&repo, "b.ipynb", "import time; time.sleep(30)");
-    bench.start_remembering(&repo, "notebook", "notebooks", "", &[]).die();
+    bench.start_remembering(&repo, "notebook", "notebooks", "", &[]).die_saying("runs tier notebooks");
     notebook(&repo, "b.ipynb", "print('b')");
     assert_eq!(reused(&run(&[])), [("a.ipynb", true), ("b.ipynb", true)]);
     let work = bench.path("state/here/work");
     assert_eq!(fs::read_dir(work).map(Iterator::count).unwrap_or(0), 0);
+    if executor == "container" {
+        environments_are_all_that_is_left(&fs::read_to_string(bench.path("state/here/instance")).unwrap());
+    }
+}
+
+/// And they go with this test.
+fn environments_are_all_that_is_left(instance: &str) {
+    let label = format!("label=docent.instance={instance}");
+    let docker = |words: &[&str]| {
+        let output = Command::new("docker").args(words).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    assert_eq!(docker(&["ps", "-aq", "--filter", &label]), "");
+    assert_eq!(docker(&["network", "ls", "-q", "--filter", &label]), "");
+    let volumes = docker(&["volume", "ls", "-q", "--filter", &label]);
+    assert!(volumes.lines().count() > 0 && volumes.lines().all(|name| name.ends_with("-env")), "{volumes}");
+    for volume in volumes.lines() {
+        docker(&["volume", "rm", volume]);
+    }
 }
 
 fn notebooks(ran: &Ran) -> &Vec<Value> {
@@ -55,7 +74,11 @@ fn notebooks(ran: &Ran) -> &Vec<Value> {
 }
 
 fn reused(ran: &Ran) -> Vec<(&str, bool)> {
-    notebooks(ran).iter().map(|test| (test["name"].as_str().unwrap(), test["reused_from"].is_u64())).collect()
+    let of_test = |test: &'_ Value| test["reused_from"].is_u64();
+    let mut reused: Vec<(&str, bool)> =
+        notebooks(ran).iter().map(|test| (test["name"].as_str().unwrap(), of_test(test))).collect();
+    reused.sort_unstable();
+    reused
 }
 
 fn notebook(repo: &Path, name: &str, code: &str) {

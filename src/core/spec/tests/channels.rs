@@ -30,9 +30,9 @@ fn lists_for_mamba_stand_beside_the_python_of_the_header() {
     assert_eq!(
         lines(&curation),
         [
-            ("common_mamba_packages", "git", "s:22:25"),
-            ("extra_mamba_packages", "gdal", "s:21:24"),
-            ("extra_mamba_packages", "nodejs>=22.0", "s:21:30"),
+            ("common_mamba_packages", "git", "s:20:25"),
+            ("extra_mamba_packages", "gdal", "s:19:24"),
+            ("extra_mamba_packages", "nodejs>=22.0", "s:19:30"),
         ]
     );
     assert_eq!(

@@ -126,6 +126,6 @@ fn variables_of_indexes_name_hosts() {
     let shown: Vec<String> = hosts.iter().map(ToString::to_string).collect();
     assert_eq!(
         shown,
-        ["a.example.org:8443", "channels.example.org", "http://b.example.org", "index.example.org"]
+        ["a.example.org:8443", "http://b.example.org", "channels.example.org", "index.example.org"]
     );
 }
