@@ -268,7 +268,7 @@ fn comes_to_the_same_elsewhere(report: &Value, executor: &str) {
     let programs = Path::new(env!("CARGO_BIN_EXE_docent")).parent().unwrap();
     let ran = Command::new("sh")
         .arg("-c")
-        .arg(format!("{command} --executor {executor} --output {}", output.display()))
+        .arg(format!("{command} --forget --executor {executor} --output {}", output.display()))
         .current_dir(elsewhere.path())
         .env("PATH", format!("{}:{}", programs.display(), std::env::var("PATH").unwrap()))
         .env("TMPDIR", elsewhere.path().join("tmp"))

@@ -23,7 +23,7 @@ use crate::core::neutral;
 use crate::core::report::{extra_status, headline};
 use crate::core::result::{Document, Origin};
 use crate::core::run::{Kept, Party, Request, Run, Trigger};
-use crate::daemon::Daemon;
+use crate::daemon::{CURATED, Daemon, has_results};
 use crate::executor::awaited::Awaited;
 use crate::store::{Files, Store};
 
@@ -56,10 +56,10 @@ pub struct RunHere {
     spec: Option<String>,
     /// Ignore results that could be reused.
     #[arg(long)]
-    full: bool,
+    pub(super) full: bool,
     /// Begin with nothing of earlier runs, and leave nothing to later ones: no environment, no result.
     #[arg(long)]
-    forget: bool,
+    pub(super) forget: bool,
     /// Where result.json, logs and artifacts go.
     #[arg(long, default_value = "docent-result")]
     output: PathBuf,
@@ -141,17 +141,14 @@ pub async fn run(named: Option<&Path>, arguments: &RunHere) -> Result<ExitCode, 
     sweep(&config.state_dir, config.socket.as_deref(), &shelf).await;
     let kind = kind_of(&arguments.executor, config.executor);
     let socket = config.socket.as_deref();
-    let memory = if arguments.forget { None } else { Scratch::memory(&config.state_dir)? };
-    if memory.is_none() && !arguments.forget {
-        println!("another run is under way: this one starts from nothing, and nothing of it is remembered");
-    }
+    let memory = if arguments.forget { None } else { remembered(&config.state_dir)? };
+    let (memory, store) = match memory {
+        Some((memory, store)) => (Some(memory), store),
+        None => (None, Store::in_memory()?),
+    };
     let place = memory.as_ref().unwrap_or(&scratch);
     let (home, instance) = (place.path(), place.instance());
     let executor = assemble::executor(kind, socket, &config.index_hosts, home, instance, &shelf).await?;
-    let store = match &memory {
-        Some(memory) => Store::open(&memory.path().join("docent.db"))?,
-        None => Store::in_memory()?,
-    };
     // Forges have no part in this: what they say does not change what runs here.
     let local = Config {
         forges: Vec::new(),
@@ -198,6 +195,22 @@ pub async fn run(named: Option<&Path>, arguments: &RunHere) -> Result<ExitCode, 
     }
     println!("results: {}", arguments.output.join("result.json").display());
     Ok(code_of(&run))
+}
+
+/// What earlier runs have left, and where; none where that cannot be had, which is said.
+fn remembered(home: &Path) -> Result<Option<(Scratch, Store)>, Trouble> {
+    const NOTHING: &str = "this run starts from nothing, and nothing of it is remembered";
+    let Some(memory) = Scratch::memory(home)? else {
+        println!("another run is under way: {NOTHING}");
+        return Ok(None);
+    };
+    match Store::open(&memory.path().join("docent.db")) {
+        Ok(store) => Ok(Some((memory, store))),
+        Err(error) => {
+            println!("{error}: {NOTHING}; to begin anew, remove {}", memory.path().display());
+            Ok(None)
+        }
+    }
 }
 
 /// Asks for extra tests as well: for those who already have it in their scripts.
@@ -325,6 +338,9 @@ impl Lines {
     }
 }
 
+/// Where logs of services go.
+const SERVICES: &str = "services";
+
 /// Writes result.json, and copies logs and artifacts beside it, in the place of those of an earlier run.
 fn save(run: &Run, files: &Files, output: &Path) -> Result<(), Trouble> {
     std::fs::create_dir_all(output)?;
@@ -337,7 +353,7 @@ fn save(run: &Run, files: &Files, output: &Path) -> Result<(), Trouble> {
         copy(files, kept, output)?;
     }
     for log in run.services.iter().filter_map(|service| service.log.as_ref()) {
-        copy(files, log, &output.join("services"))?;
+        copy(files, log, &output.join(SERVICES))?;
     }
     for attempt in run.tiers.iter().flat_map(|tier| &tier.attempts) {
         let folder = output.join(attempt.id.to_string());
@@ -348,16 +364,19 @@ fn save(run: &Run, files: &Files, output: &Path) -> Result<(), Trouble> {
     Ok(())
 }
 
-/// Removes the folders of an earlier run's attempts; nothing where there was no such run.
+/// Removes what an earlier run has left there; nothing where there was no such run.
 fn clear(output: &Path) -> std::io::Result<()> {
-    if !output.join("result.json").is_file() {
+    if !has_results(output) {
         return Ok(());
     }
     for entry in std::fs::read_dir(output)? {
-        let entry = entry?;
-        let is_of_attempt = entry.file_name().to_str().is_some_and(|name| name.parse::<AttemptId>().is_ok());
-        if is_of_attempt && entry.file_type()?.is_dir() {
+        let (entry, names) = (entry?, [bundle::NAME, CURATED]);
+        let Some(name) = entry.file_name().to_str().map(str::to_owned) else { continue };
+        let is_folder = entry.file_type()?.is_dir();
+        if is_folder && (name.parse::<AttemptId>().is_ok() || name == SERVICES) {
             std::fs::remove_dir_all(entry.path())?;
+        } else if !is_folder && names.contains(&name.as_str()) {
+            std::fs::remove_file(entry.path())?;
         }
     }
     Ok(())

@@ -40,7 +40,7 @@ impl Scratch {
         std::fs::create_dir(&unfinished)?;
         let alive = hold(&unfinished)?
             .ok_or_else(|| Trouble::Machinery(anyhow::anyhow!("{} is held", unfinished.display())))?;
-        open_to_sandboxes(&unfinished, &home)?;
+        open_to_sandboxes(&unfinished)?;
         let folder = home.join(format!("{PREFIX}{instance}"));
         std::fs::rename(&unfinished, &folder)?;
         Ok(Self { folder, instance, stays: false, _alive: alive })
@@ -51,13 +51,20 @@ impl Scratch {
         let folder = home.join(MEMORY);
         std::fs::create_dir_all(&folder)?;
         std::fs::create_dir_all(home.join("images"))?;
-        let (home, folder) = (std::fs::canonicalize(home)?, std::fs::canonicalize(folder)?);
+        let folder = std::fs::canonicalize(folder)?;
         let Some(alive) = hold(&folder)? else { return Ok(None) };
-        open_to_sandboxes(&folder, &home)?;
+        open_to_sandboxes(&folder)?;
         let file = folder.join(INSTANCE);
-        let known = std::fs::read_to_string(&file).ok().filter(|known| is_instance(known));
-        let instance = known.unwrap_or_else(random_id);
-        std::fs::write(file, &instance)?;
+        let instance = match known_instance(&folder) {
+            Some(known) => known,
+            None => {
+                let new = random_id();
+                let whole = folder.join(format!("{INSTANCE}.new"));
+                std::fs::write(&whole, &new)?;
+                std::fs::rename(whole, file)?;
+                new
+            }
+        };
         Ok(Some(Self { folder, instance, stays: true, _alive: alive }))
     }
 
@@ -73,17 +80,19 @@ impl Scratch {
 }
 
 /// Sandboxes of root run as nobody, who must be able to pass, and to reach everybody's images.
-fn open_to_sandboxes(folder: &Path, home: &Path) -> std::io::Result<()> {
+fn open_to_sandboxes(folder: &Path) -> std::io::Result<()> {
     std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o711))?;
-    match std::os::unix::fs::symlink(home.join("images"), folder.join("images")) {
+    match std::os::unix::fs::symlink("../images", folder.join("images")) {
         Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
         _ => Ok(()),
     }
 }
 
-/// It becomes a part of the names of containers and folders.
-fn is_instance(text: &str) -> bool {
-    !text.is_empty() && text.len() <= 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+/// What the runs that remember are called at the engine: it becomes a part of the names of containers and folders.
+fn known_instance(folder: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(folder.join(INSTANCE)).ok()?;
+    let is_one = !text.is_empty() && text.len() <= 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_one.then_some(text)
 }
 
 impl Drop for Scratch {
@@ -111,6 +120,15 @@ pub async fn sweep(home: &Path, socket: Option<&str>, shelf: &Shelf) {
             Err(error) => tracing::warn!(%error, folder = %entry.path().display(), "cannot be put away yet"),
         }
         drop(held);
+    }
+    // Of runs that remember, environments stay.
+    let memory = home.join(MEMORY);
+    let is_left = std::fs::read_dir(memory.join("work")).is_ok_and(|mut work| work.next().is_some());
+    if is_left
+        && let (Some(instance), Ok(Some(_held))) = (known_instance(&memory), hold(&memory))
+        && let Err(error) = put_away(&memory, &instance, socket, shelf).await
+    {
+        tracing::warn!(%error, folder = %memory.display(), "cannot be put away yet");
     }
 }
 

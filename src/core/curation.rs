@@ -316,6 +316,9 @@ fn mamba(spec: &Spec, lines: &impl Fn(&str, &[Written]) -> Vec<PackageLine>) -> 
 /// An environment that docent does not read.
 fn unsupported(spec: &Spec) -> Option<String> {
     match &spec.environment {
+        Environment::Inline(inline) if inline.has_variables => {
+            Some(format!("the variables of the mamba environment {}", inline.name.text))
+        }
         Environment::Python { .. } | Environment::Inline(_) => None,
         Environment::Uri(uri) => Some(format!("a mamba environment from {}", uri.text)),
         Environment::File { repository, path } => {

@@ -8,7 +8,7 @@ use url::Url;
 
 use super::Daemon;
 use super::dispatch::{ours, passing};
-use super::prepare::{authors, copy, look};
+use super::prepare::{Results, authors, copy, look};
 use super::refdata;
 use crate::bundle;
 use crate::core::curation::{Curation, Source};
@@ -180,7 +180,7 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
         let (into, state) = (folder.join(OWN), self.0.state_dir.clone());
         let copied = tokio::task::spawn_blocking(move || {
             std::fs::create_dir_all(&folder).map_err(|error| passing(error.to_string()))?;
-            copy(&from, &into, &state)
+            copy(&from, &into, &state, Results::Copied)
         });
         copied.await.map_err(|error| passing(error.to_string()))?
     }

@@ -2,6 +2,7 @@
 //! and never written into a repository.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -12,19 +13,23 @@ use super::refdata;
 use crate::core::curated::{self, Out};
 use crate::core::curation::{Curation, Findings};
 use crate::core::event::Fault;
+use crate::core::id::RunId;
 use crate::core::run::{Kept, Run};
 use crate::core::spec::{Mode, Spec};
 use crate::executor::Executor;
 use crate::forge::{Forge, Reporter};
 
 /// What it is called among the artifacts, as the original calls it in its images.
-const NAME: &str = "nbw-wrangler-spec.yaml";
+pub const NAME: &str = "nbw-wrangler-spec.yaml";
 /// What steps leave, of which it is made.
 const COMPILED: &str = "artifacts/pip_compiler_output.txt";
 const RESOLUTION: &str = "artifacts/resolution.json";
 const IMPORTS: &str = "artifacts/nb_to_imports.json";
 /// The largest of these that is read, in bytes.
 const MAX_ARTIFACT: u64 = 16 << 20;
+
+/// The modules that each notebook names.
+type Imports = BTreeMap<String, Vec<String>>;
 
 #[derive(Deserialize)]
 struct Resolution {
@@ -82,7 +87,7 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
 
     async fn findings(&self, run: &Run) -> Result<Findings, String> {
         let resolution: Resolution = self.artifact(run, RESOLUTION).await?;
-        let nb_to_imports: BTreeMap<String, Vec<String>> = self.artifact(run, IMPORTS).await?;
+        let nb_to_imports = self.imports(run).await?;
         let compiled = self.bytes(run, COMPILED).await?;
         Ok(Findings {
             pip_compiler_output: String::from_utf8(compiled)
@@ -90,6 +95,30 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
             requirements: resolution.files.into_iter().map(|file| (file.path, file.lines)).collect(),
             nb_to_imports,
         })
+    }
+
+    /// The imports of each notebook: as this run's step left them, or, where that was not begun because all of its results were
+    /// had before, as the steps of those runs did. The same results are of the same code.
+    async fn imports(&self, run: &Run) -> Result<Imports, String> {
+        let missing = match self.artifact(run, IMPORTS).await {
+            Ok(imports) => return Ok(imports),
+            Err(why) => why,
+        };
+        let mut known: BTreeMap<RunId, Imports> = BTreeMap::new();
+        let mut imports = Imports::new();
+        let reused = run.tiers.iter().filter(|tier| tier.tests.iter().all(|test| test.reused_from.is_some()));
+        for (name, source) in
+            reused.flat_map(|tier| &tier.tests).filter_map(|test| Some((&test.name, test.reused_from?)))
+        {
+            if let Entry::Vacant(place) = known.entry(source) {
+                let run = self.0.store.run(source).await.map_err(|error| error.to_string())?;
+                let run = run.ok_or_else(|| format!("{missing}, and run {source} is not there"))?;
+                place.insert(self.artifact(&run, IMPORTS).await?);
+            }
+            let found = known.get(&source).and_then(|imports| imports.get(name));
+            imports.extend(found.map(|found| (name.clone(), found.clone())));
+        }
+        if imports.is_empty() { Err(missing) } else { Ok(imports) }
     }
 
     async fn artifact<T: DeserializeOwned>(&self, run: &Run, name: &str) -> Result<T, String> {

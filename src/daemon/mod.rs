@@ -21,6 +21,9 @@ mod services;
 mod step;
 mod tell;
 
+pub use curated::NAME as CURATED;
+pub use prepare::has_results;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};

@@ -275,13 +275,7 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
 
     /// The repository whose turn it is to be read whole.
     fn slow_lane(&self, cursor: &Cursor, repositories: &[Repository]) -> Vec<RepositoryId> {
-        // One that is not begun yet is read as far as it needs to be when it begins.
-        let seen = |repository: &Repository| {
-            let number = repository.id.number;
-            Some((number, cursor.repositories.get(&number)?.reconciled_at))
-        };
-        let seen: Vec<_> = repositories.iter().filter_map(seen).collect();
-        let due = reconcile::due(&seen, self.0.clock.now());
+        let due = reconcile::due(&read_before(cursor, repositories), self.0.clock.now());
         repositories.iter().map(|it| &it.id).filter(|id| Some(id.number) == due).cloned().collect()
     }
 
@@ -375,6 +369,17 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
     }
 }
 
+/// When each repository was last read whole. One that is not begun yet is read as far as it needs to be when it begins, and one
+/// that is behind when its cursor says: neither must take the turn of the others.
+fn read_before(cursor: &Cursor, repositories: &[Repository]) -> Vec<(u64, Option<time::Time>)> {
+    let seen = |repository: &Repository| {
+        let number = repository.id.number;
+        let entry = cursor.repositories.get(&number).filter(|entry| !entry.is_behind)?;
+        Some((number, entry.reconciled_at))
+    };
+    repositories.iter().filter_map(seen).collect()
+}
+
 /// A credential that can write is refused, unless the operator named each of its rights.
 fn judge(forge: &str, proof: &Proof, allowed: &[String]) -> Result<(), NotStarted> {
     let Proof::CanWrite { rights, evidence } = proof else { return Ok(()) };
@@ -386,4 +391,45 @@ fn judge(forge: &str, proof: &Proof, allowed: &[String]) -> Result<(), NotStarte
         rights: rights.join(", "),
         evidence: evidence.clone(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::forge::RepositoryCursor;
+
+    #[test]
+    fn what_is_behind_does_not_take_the_turn_of_the_others_to_be_read_whole() {
+        let repository = |number| Repository {
+            id: RepositoryId { forge: "f".into(), number },
+            name: format!("a/r{number}"),
+            owner: 1,
+            node: String::new(),
+            default_branch: "main".into(),
+            clone_url: String::new(),
+            page_url: String::new(),
+            is_writable: false,
+            is_archived: false,
+        };
+        let now = time::Time::default() + time::Duration::days(1);
+        let entry = |hours: Option<i64>, is_behind| RepositoryCursor {
+            read_to: now,
+            is_behind,
+            reconciled_at: hours.map(|hours| now - time::Duration::hours(hours)),
+            branches: BTreeMap::new(),
+            unreadable: None,
+        };
+        let cursor = Cursor {
+            feeds: BTreeMap::new(),
+            repositories: BTreeMap::from([
+                (1, entry(None, true)),
+                (2, entry(Some(9), true)),
+                (3, entry(Some(2), false)),
+            ]),
+        };
+        let watched: Vec<Repository> = (1..=4).map(repository).collect();
+        assert_eq!(reconcile::due(&read_before(&cursor, &watched), now), Some(3));
+    }
 }

@@ -102,7 +102,7 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
         if let Some(unpacked) = run.request.bundle.as_ref().filter(|unpacked| unpacked.has_files()) {
             let from = Path::new(&unpacked.folder).join(REPO);
             let state = self.0.state_dir.clone();
-            let copied = tokio::task::spawn_blocking(move || copy(&from, &into, &state));
+            let copied = tokio::task::spawn_blocking(move || copy(&from, &into, &state, Results::Copied));
             return copied.await.map_err(|error| passing(error.to_string()))?;
         }
         let (repository, sha) = match (run.request.repository(), &run.request.sha) {
@@ -116,7 +116,8 @@ impl<F: Forge + 'static, R: Reporter + 'static, E: Executor + 'static> Daemon<F,
             (_, None) => {
                 let from = PathBuf::from(&run.request.place);
                 let state = self.0.state_dir.canonicalize().unwrap_or_else(|_| self.0.state_dir.clone());
-                let copied = tokio::task::spawn_blocking(move || copy(&from, &into, &state));
+                let copied =
+                    tokio::task::spawn_blocking(move || copy(&from, &into, &state, Results::LeftOut));
                 return copied.await.map_err(|error| passing(error.to_string()))?;
             }
         };
@@ -216,9 +217,17 @@ fn print_of(entry: &walkdir::DirEntry, relative: &Path, into: &mut Sha256) -> st
     Ok(())
 }
 
-/// Copies a local folder as it is, but for `.git`, for docent's own state, and for what earlier runs have left in it; links stay
-/// links.
-pub(super) fn copy(from: &Path, into: &Path, state: &Path) -> Result<(), Fault> {
+/// What is done about results of earlier runs in a folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Results {
+    /// They belong to it, like everything of a commit.
+    Copied,
+    /// A person's runs have left them there.
+    LeftOut,
+}
+
+/// Copies a local folder as it is, but for `.git` and for docent's own state; links stay links.
+pub(super) fn copy(from: &Path, into: &Path, state: &Path, results: Results) -> Result<(), Fault> {
     let failed = |path: &Path, error: &dyn std::fmt::Display| ours(format!("{}: {error}", path.display()));
     if into.exists() {
         return Ok(());
@@ -226,7 +235,8 @@ pub(super) fn copy(from: &Path, into: &Path, state: &Path) -> Result<(), Fault> 
     let partial = into.with_extension("partial");
     let _ = std::fs::remove_dir_all(&partial);
     let is_theirs = |entry: &walkdir::DirEntry| {
-        let is_own = entry.path() == state || (entry.depth() > 0 && has_results(entry.path()));
+        let is_left = results == Results::LeftOut && entry.depth() > 0 && has_results(entry.path());
+        let is_own = entry.path() == state || is_left;
         entry.file_name() != ".git" && !is_own
     };
     let walk = walkdir::WalkDir::new(from).into_iter().filter_entry(is_theirs);
@@ -249,7 +259,7 @@ pub(super) fn copy(from: &Path, into: &Path, state: &Path) -> Result<(), Fault> 
 }
 
 /// Whether this is a folder that `docent run` has left its results in: the notebooks there are copies that were executed.
-fn has_results(folder: &Path) -> bool {
+pub fn has_results(folder: &Path) -> bool {
     let mut head = [0; 256];
     let read = std::fs::File::open(folder.join("result.json")).and_then(|mut file| file.read(&mut head));
     let schema = format!("\"schema\": \"{SCHEMA}\"");

@@ -15,6 +15,9 @@ pub const OVERLAP: Duration = Duration::seconds(90);
 /// After so many requests in a row that found no forge, the rest of the poll is left to the next one.
 const PATIENCE: usize = 3;
 
+/// Polls between whole reads of a repository of which the forge breaks down: that may be the forge's own trouble, and over soon.
+const MOST_WHEN_BROKEN: u32 = 3;
+
 /// One poll under way.
 pub struct Round {
     pub poll: Poll,
@@ -110,18 +113,25 @@ impl Round {
             };
             let errors: Vec<&ForgeError> = failures.iter().filter(is_own).map(|(_, error)| error).collect();
             let before = self.unreadable.remove(number);
+            let is_shared =
+                errors.iter().any(|error| is_of_the_forge(error) || Some(*error) == self.stop.as_ref());
             entry.unreadable = match (errors.first(), before) {
-                (Some(_), _) if self.stop.is_some() || errors.iter().any(|error| is_of_the_forge(error)) => {
-                    None
-                }
-                (_, Some(before)) if before.polls_to_skip > 0 => {
+                (Some(_), _) if is_shared => None,
+                (error, Some(mut before)) if before.polls_to_skip > 0 => {
+                    let is_another = error.is_some_and(|error| !is_same(error, &before.error));
+                    before.polls_to_skip = if is_another { 0 } else { before.polls_to_skip - 1 };
                     still.push((*number, before.error.clone()));
-                    Some(Box::new(Unreadable { polls_to_skip: before.polls_to_skip - 1, ..*before }))
+                    Some(before)
                 }
                 (Some(error), before) => {
                     let times = before.map_or(0, |before| before.times).saturating_add(1);
-                    let polls_to_skip = backoff::polls_to_skip(times);
-                    Some(Box::new(Unreadable { error: (*error).clone(), times, polls_to_skip }))
+                    let polls_to_skip = match error.kind {
+                        ForgeErrorKind::Broken => backoff::polls_to_skip(times).min(MOST_WHEN_BROKEN),
+                        _ => backoff::polls_to_skip(times),
+                    };
+                    // When to ask again is said by `polls_to_skip`, and for this repository only.
+                    let error = ForgeError { retry_after: None, ..(*error).clone() };
+                    Some(Box::new(Unreadable { error, times, polls_to_skip }))
                 }
                 (None, _) => None,
             };
@@ -152,6 +162,10 @@ impl Round {
         self.poll.pause = wait.and_then(|seconds| Duration::try_seconds(i64::try_from(seconds).ok()?));
         Ok(self.poll)
     }
+}
+
+fn is_same(one: &ForgeError, other: &ForgeError) -> bool {
+    (one.kind, &one.what, &one.detail) == (other.kind, &other.what, &other.detail)
 }
 
 /// The error says nothing about the repository that was asked for.

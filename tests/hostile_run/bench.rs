@@ -184,6 +184,29 @@ impl Bench {
         }
     }
 
+    /// Removes what runs remember at the engine, which is environments and nothing else.
+    pub fn forget(&self) {
+        if self.executor != "container" {
+            return;
+        }
+        let instance = fs::read_to_string(self.path("state/here/instance")).unwrap();
+        let label = format!("label=docent.instance={instance}");
+        let docker = |words: &[&str]| {
+            let output = Command::new("docker").args(words).output().unwrap();
+            String::from_utf8_lossy(&output.stdout).into_owned()
+        };
+        assert_eq!(docker(&["ps", "-aq", "--filter", &label]), "");
+        assert_eq!(docker(&["network", "ls", "-q", "--filter", &label]), "");
+        let volumes = docker(&["volume", "ls", "-q", "--filter", &label]);
+        assert!(
+            volumes.lines().count() > 0 && volumes.lines().all(|name| name.ends_with("-env")),
+            "{volumes}"
+        );
+        for volume in volumes.lines() {
+            docker(&["volume", "rm", volume]);
+        }
+    }
+
     /// Asserts that no secret came out: not in what is kept, not in what was said.
     pub fn assert_no_secret(&self, ran: &Ran) {
         for place in ["state", "credentials", "docker", "netrc", "environment"] {

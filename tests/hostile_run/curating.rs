@@ -120,6 +120,17 @@ pub fn a_spec_becomes_a_curated_spec(executor: &'static str, is_judged: bool) {
     }
     bench.assert_no_secret(&ran);
     bench.assert_nothing_left(&[&ran]);
+    if is_judged {
+        // What has nothing to run has the same curated spec.
+        let again =
+            || bench.start_remembering(Path::new(&address), "curated", &tier, &settings, &more).wait(600);
+        let (_, second) = (again(), again());
+        let imports = second.tier("imports")["tests"].as_array().unwrap();
+        assert!(imports.iter().all(|test| test["reused_from"].is_u64()), "{}", second.said);
+        let again = fs::read_to_string(second.output.join("nbw-wrangler-spec.yaml"));
+        assert_eq!(again.unwrap_or_else(|error| panic!("{error}: {}", second.said)), text);
+        bench.forget();
+    }
     runtime.block_on(forge.stop());
 }
 

@@ -48,25 +48,7 @@ pub fn only_what_has_changed_is_made_again(executor: &'static str) {
     assert_eq!(reused(&run(&[])), [("a.ipynb", true), ("b.ipynb", true)]);
     let work = bench.path("state/here/work");
     assert_eq!(fs::read_dir(work).map(Iterator::count).unwrap_or(0), 0);
-    if executor == "container" {
-        environments_are_all_that_is_left(&fs::read_to_string(bench.path("state/here/instance")).unwrap());
-    }
-}
-
-/// And they go with this test.
-fn environments_are_all_that_is_left(instance: &str) {
-    let label = format!("label=docent.instance={instance}");
-    let docker = |words: &[&str]| {
-        let output = Command::new("docker").args(words).output().unwrap();
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    };
-    assert_eq!(docker(&["ps", "-aq", "--filter", &label]), "");
-    assert_eq!(docker(&["network", "ls", "-q", "--filter", &label]), "");
-    let volumes = docker(&["volume", "ls", "-q", "--filter", &label]);
-    assert!(volumes.lines().count() > 0 && volumes.lines().all(|name| name.ends_with("-env")), "{volumes}");
-    for volume in volumes.lines() {
-        docker(&["volume", "rm", volume]);
-    }
+    bench.forget();
 }
 
 fn notebooks(ran: &Ran) -> &Vec<Value> {

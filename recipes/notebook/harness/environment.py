@@ -46,6 +46,11 @@ def install(plan: contract.Plan, lock: locks.Lock) -> tuple:
     done = uv("pip", "list", "--quiet", "--format", "json", "--python", python)
     check(done, wanted, "listing")
     listed = {package["name"]: package["version"] for package in json.loads(done.stdout)}
+    of_channels, named = mamba.versions(lock.of_channels), mamba.names(plan)
+    for name, version in sorted(listed.items()):
+        if name in named and of_channels.get(name, version) != version:
+            raise Ended("failed", "unsolvable", f"the spec wants {name} of a conda channel, which is {of_channels[name]}, and "
+                        f"requirement lines bring {version}: leave it to one of them")
     return {**mamba.versions(lock.of_channels), **listed}, variables
 
 

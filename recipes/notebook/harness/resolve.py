@@ -61,10 +61,10 @@ def resolve(plan: contract.Plan, results: Results) -> str:
     if locks.GIVEN.exists():
         print("taking the lock of the run that is repeated", flush=True)
         lock, annotated = locks.given()
+        python = mamba.python_of(lock.of_channels) or python
     else:
         channels = of_channels(plan, uv)
-        if not plan.curation.python_version and channels:
-            python = ".".join(mamba.versions(channels)["python"].split(".")[:2])
+        python = mamba.python_of(channels) or python
         lock, annotated = resolved(plan, uv, wanted, python, channels)
     locks.keep(lock, _ARTIFACTS / "requirements.lock")
     write(_ARTIFACTS / "pip_compiler_output.txt", annotated.encode())

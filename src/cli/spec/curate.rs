@@ -14,6 +14,12 @@ pub struct Curate {
     /// Where result.json, the curated spec, logs and artifacts go.
     #[arg(long, default_value = "docent-result")]
     output: PathBuf,
+    /// Ignore results that could be reused.
+    #[arg(long)]
+    full: bool,
+    /// Begin with nothing of earlier runs, and leave nothing to later ones: no environment, no result.
+    #[arg(long)]
+    forget: bool,
     /// Where untrusted code runs.
     #[arg(long, value_parser = ["auto", "container", "sandbox"], default_value = "auto")]
     executor: String,
@@ -27,6 +33,7 @@ pub async fn curate(config: Option<&Path>, arguments: &Curate) -> Result<ExitCod
     let name = name.ok_or_else(|| Trouble::Usage(format!("{} names no file", file.display())))?;
     let folder = tempfile::Builder::new().prefix("docent-spec-").tempdir()?;
     std::fs::copy(file, folder.path().join(name)).map_err(trouble)?;
-    let here = RunHere::of_spec(folder.path(), name, &arguments.executor, &arguments.output);
+    let mut here = RunHere::of_spec(folder.path(), name, &arguments.executor, &arguments.output);
+    (here.full, here.forget) = (arguments.full, arguments.forget);
     run::run(config, &here).await
 }

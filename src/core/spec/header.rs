@@ -81,6 +81,8 @@ pub struct Inline {
     pub dependencies: Vec<Written>,
     /// Packages for pip.
     pub pip: Vec<Written>,
+    /// It sets variables as well.
+    pub has_variables: bool,
 }
 
 /// Room for `_` and the number of a run behind the name of an artifact.
@@ -322,7 +324,8 @@ fn inline_environment(top: &Section<'_>, node: &Node) -> Option<Inline> {
             _ => section.mistake(item.span, "dependencies must hold packages, and at most one map with pip"),
         }
     }
+    let has_variables = section.has("variables");
     section.know(&["variables", "prefix"]);
     section.close_loosely();
-    Some(Inline { name: name?, channels, dependencies, pip })
+    Some(Inline { name: name?, channels, dependencies, pip, has_variables })
 }

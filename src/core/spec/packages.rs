@@ -131,6 +131,8 @@ pub fn asked_of_mamba(line: &str) -> Asked {
     } else if line.starts_with(['.', '/', '~', '\\'])
         || line.split('/').any(|part| part == "..")
         || is_archive(line)
+        // `[channel=…]` and `[url=…]` lead elsewhere as well.
+        || line.contains(['[', '('])
     {
         Asked::Path(line.to_owned())
     } else {

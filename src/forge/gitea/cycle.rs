@@ -234,7 +234,9 @@ impl<'a> Cycle<'a> {
             }
         };
         self.round.has_read = true;
-        self.round.heed(read.failures.last());
+        // Some of it was read: a part that is broken is the repository's own.
+        let of_the_forge = |error: &&ForgeError| error.kind != ForgeErrorKind::Broken;
+        self.round.heed(read.failures.iter().rfind(of_the_forge));
         if let Some(name) = &read.name {
             self.round.is_named(repository, name);
         }

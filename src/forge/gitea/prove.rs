@@ -189,7 +189,9 @@ fn judge(scopes: &[String], evidence: &str, repositories: &[Repository]) -> Proo
     }
     let writable: Vec<&str> =
         repositories.iter().filter(|r| r.is_writable).map(|r| r.name.as_str()).take(5).collect();
-    let belt = if writable.is_empty() {
+    let belt = if repositories.is_empty() {
+        "which repositories its account may push to was not asked".to_owned()
+    } else if writable.is_empty() {
         "the account itself may not push to any watched repository either".to_owned()
     } else {
         format!(

@@ -77,7 +77,9 @@ async fn fine_grained(github: &GitHub, repositories: &[Repository]) -> Result<Pr
             writable.push(repository.name.as_str());
         }
     }
-    let account = if writable.is_empty() {
+    let account = if repositories.is_empty() {
+        "what its account may write to was not asked".to_owned()
+    } else if writable.is_empty() {
         "its account may not push to any watched repository, though it could comment".to_owned()
     } else {
         format!("its account may write to {}", writable.join(", "))

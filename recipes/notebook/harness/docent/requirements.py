@@ -136,7 +136,7 @@ class Requirements:
         """Refuses an address, unless it is plain and the operator named its host."""
         match = _ADDRESS.fullmatch(rest)
         try:
-            parts = urlsplit(match[1].removeprefix("git+")) if match else None
+            parts = urlsplit(re.sub(r"^git\+", "", match[1])) if match else None
             host, credential = (parts.hostname or "", parts.username) if parts else ("", None)
         except ValueError:
             host, credential = "", None
@@ -170,8 +170,8 @@ class Requirements:
         """The line that looks as if it should bring one of these names."""
         wanted = {normal(name) for name in names}
         for line in self.lines:
-            parts = {line.name, line.name.removeprefix("python-"), line.name.removesuffix("-python"),
-                     line.name.removeprefix("py")}
+            # Under the environment's own Python, which may be an old one.
+            parts = {line.name, *(re.sub(affix, "", line.name) for affix in ("^python-", "-python$", "^py"))}
             if not line.is_constraint and parts & wanted:
                 return line
         return None

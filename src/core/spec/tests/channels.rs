@@ -77,6 +77,14 @@ fn an_environment_in_the_spec_itself_brings_its_channels_its_python_and_lines_fo
 }
 
 #[test]
+fn variables_of_an_environment_in_the_spec_are_said_to_be_unread() {
+    let without = changed("  python_version: '3.12'\n", "").replace("  kernel_name: alpha\n", "");
+    let inline = "---\nname: env\nchannels: [conda-forge]\nvariables: {A: b}\ndependencies: [python]\n";
+    let curation = curation(&format!("{without}{inline}"));
+    assert_eq!(curation.unsupported, ["the variables of the mamba environment env"]);
+}
+
+#[test]
 fn an_environment_in_another_file_is_said_to_be_unread() {
     let without = changed("  python_version: '3.12'\n", "").replace("  kernel_name: alpha\n", "");
     for (given, said) in [

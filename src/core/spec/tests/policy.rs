@@ -140,6 +140,7 @@ fn mamba_and_apt_lines_channels_commands_and_data_are_judged() {
         ("extra_mamba_packages: ['-c evil']", "the option \"-c\""),
         ("extra_mamba_packages: ['@EXPLICIT']", "the option \"@EXPLICIT\""),
         ("extra_mamba_packages: [./x.conda]", "from paths"),
+        ("extra_mamba_packages: ['x[channel=/repo/chan]']", "from paths"),
         ("common_mamba_packages: ['https://evil.example/x.conda']", "evil.example"),
         ("common_mamba_packages: [$HOME]", "a variable"),
         ("apt_packages: [libgl1, 'gcc=4:12.2.0']", ""),
