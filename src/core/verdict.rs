@@ -58,12 +58,22 @@ pub fn of_tier(outcome: Outcome, tests: &[TestResult], planned: &[String]) -> Ve
         Outcome::Skipped if tests.iter().all(|test| test.outcome == Outcome::Skipped) => {
             if planned.is_empty() || covers(tests, planned) { Verdict::Skip } else { Verdict::Unverified }
         }
+        // The step skipped all that was left for it; what it was not given has passed before.
+        Outcome::Skipped if covers(tests, planned) && tests.iter().all(is_skipped_or_known) => Verdict::Pass,
         Outcome::Skipped => Verdict::Unverified,
         Outcome::Passed if has(&Outcome::is_bad) || !covers(tests, planned) => Verdict::Unverified,
         Outcome::Passed if !tests.is_empty() && tests.iter().all(|test| test.outcome == Outcome::Skipped) => {
             Verdict::Skip
         }
         Outcome::Passed => Verdict::Pass,
+    }
+}
+
+fn is_skipped_or_known(test: &TestResult) -> bool {
+    match test.outcome {
+        Outcome::Skipped => true,
+        Outcome::Passed => test.reused_from.is_some(),
+        _ => false,
     }
 }
 
@@ -131,6 +141,19 @@ mod tests {
                 assert!(matches!(partial, Verdict::Fail | Verdict::Unverified), "{attempt:?} {a:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_step_that_skips_the_rest_of_what_has_passed_before_leaves_a_pass() {
+        let planned = vec!["a".to_owned(), "b".to_owned()];
+        let known =
+            |name| TestResult { reused_from: Some(crate::core::id::RunId(3)), ..test(name, Outcome::Passed) };
+        let skipped = || test("b", Outcome::Skipped);
+        let of = |tests: &[TestResult]| of_tier(Outcome::Skipped, tests, &planned);
+        assert_eq!(of(&[known("a"), skipped()]), Verdict::Pass);
+        assert_eq!(of(&[known("a")]), Verdict::Unverified, "not all that was planned");
+        assert_eq!(of(&[test("a", Outcome::Passed), skipped()]), Verdict::Unverified, "it says two things");
+        assert_eq!(of(&[test("a", Outcome::Skipped), skipped()]), Verdict::Skip);
     }
 
     #[test]
